@@ -1,0 +1,76 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Store keeps records. All methods may be called concurrently, and by several
+// processes on one backend where the store says that it supports that.
+//
+// A context bounds how long a caller waits, nothing else: an event whose call
+// returned an error may have been executed, or may be executed later. Every
+// event can be sent again.
+type Store interface {
+	// Apply executes one event on the record of id, atomically and as [Step]
+	// says. Errors: [ErrUnavailable], [ErrUnreadable], [ErrInvalid].
+	Apply(ctx context.Context, id ID, event Event) (Reply, error)
+
+	// Renew executes many renewals in as few round trips as the backend allows
+	// and answers each at its own index. One renewal's trouble is not the
+	// others'. Never called with more than [MaxRenewals].
+	Renew(ctx context.Context, renewals []Renewal) []RenewResult
+
+	// Lookup returns the record of id as it is stored, or the absent record.
+	// Whether a lease has lapsed is for a claim to say, not for a reader: the
+	// record carries the store's time and the reader has another. Errors:
+	// [ErrUnavailable], [ErrUnreadable].
+	Lookup(ctx context.Context, id ID) (Record, error)
+}
+
+// MaxRenewals is the most renewals that one call carries.
+const MaxRenewals = 128
+
+// Renewal is one renewal in a batch.
+type Renewal struct {
+	ID ID
+	Renew
+}
+
+// RenewResult is the answer to one renewal: a reply, or an error.
+type RenewResult struct {
+	Reply Reply
+	Err   error
+}
+
+// Preflighter is a store that can examine its backend: configuration, rights,
+// version. Preflight returns all findings joined, nil when there are none, or
+// an error wrapping [ErrUnavailable] when it could not look.
+type Preflighter interface {
+	Preflight(ctx context.Context) error
+}
+
+// Errors of a store. Implementations wrap them.
+var (
+	// ErrUnavailable: the store could not say. The event may or may not have
+	// been executed.
+	ErrUnavailable = errors.New("store unavailable")
+	// ErrUnreadable: there is a record which cannot be understood: corrupt,
+	// foreign, or of a newer format. Nothing was changed.
+	ErrUnreadable = errors.New("record unreadable")
+	// ErrInvalid: the event itself is wrong. Nothing was sent.
+	ErrInvalid = errors.New("invalid event")
+)
+
+// Validate checks an event before it is sent. Errors wrap [ErrInvalid] and
+// name the field. Stores call it first thing in Apply and Renew.
+func Validate(event Event) error {
+	if event == nil {
+		return fmt.Errorf("%w: nil", ErrInvalid)
+	}
+	if err := event.validate(); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrInvalid, event.Name(), err)
+	}
+	return nil
+}
