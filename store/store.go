@@ -45,10 +45,11 @@ type RenewResult struct {
 }
 
 // Preflighter is a store that can examine its backend: configuration, rights,
-// version. Preflight returns all findings joined, nil when there are none, or
-// an error wrapping [ErrUnavailable] when it could not look.
+// version. Findings that wrap [ErrUnchecked] say that something could not be
+// examined and are no faults; all others are. The error is for a backend that
+// does not answer, and wraps [ErrUnavailable].
 type Preflighter interface {
-	Preflight(ctx context.Context) error
+	Preflight(ctx context.Context) (findings []error, err error)
 }
 
 // Errors of a store. Implementations wrap them.
@@ -61,6 +62,9 @@ var (
 	ErrUnreadable = errors.New("record unreadable")
 	// ErrInvalid: the event itself is wrong. Nothing was sent.
 	ErrInvalid = errors.New("invalid event")
+	// ErrUnchecked: a preflight finding that is no fault: something could not
+	// be examined, for lack of rights or of a command.
+	ErrUnchecked = errors.New("could not be checked")
 )
 
 // Validate checks an event before it is sent. Errors wrap [ErrInvalid] and

@@ -1,0 +1,153 @@
+package idempotency
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/reprise-go/reprise/internal/lease"
+	"github.com/reprise-go/reprise/store"
+)
+
+// attempt is one claimed run of a handler.
+type attempt struct {
+	*execution
+	reply store.Reply
+	lease *lease.Lease[store.Renewal]
+	// cancel ends the handler's context with a cause.
+	cancel context.CancelCauseFunc
+
+	mu     sync.Mutex
+	marked bool
+	ended  bool
+	wishes wishes
+}
+
+// wishes are what the handler said about its answer.
+type wishes struct {
+	release, doNotRecord, omitBody bool
+	retention                      time.Duration
+}
+
+// start runs the handler under the claim, if the claim still holds by now: the
+// process may have been paused since it was sent, or a shutdown begun.
+func (x *execution) start(ctx context.Context, sent time.Time, reply store.Reply) (Result, error) {
+	hctx, stop := x.handlerContext(ctx)
+	defer stop()
+	hctx, cancel := context.WithCancelCause(hctx)
+	defer cancel(nil)
+	a := &attempt{execution: x, reply: reply, cancel: cancel}
+	a.lease = x.guard.watchdog.Watch(store.Renewal{ID: x.id, Renew: store.Renew{
+		Owner:     x.owner,
+		Lease:     x.op.policy.Lease,
+		Retention: x.op.policy.Retention,
+	}}, lease.Spec{
+		Lease:     x.op.policy.Lease,
+		MaxHold:   x.op.policy.MaxHold,
+		Since:     sent,
+		Confirmed: int64(reply.Now),
+		Lost:      a.lost,
+	})
+	if x.guard.gate.isClosed() {
+		return Result{}, a.abandon(ctx, x.refuse(ErrDraining, time.Second, nil))
+	}
+	if !a.lease.Held() {
+		return Result{}, a.abandon(ctx, x.refuse(ErrStoreUnavailable, time.Second, errPaused))
+	}
+	answer := a.runHandler(context.WithValue(hctx, attemptKey{}, a))
+	return a.end(ctx, answer, hctx.Err() != nil)
+}
+
+var errPaused = fmt.Errorf("the claim could not be confirmed in time, so the handler was not started")
+
+// handlerContext detaches the handler from its caller, unless the policy says
+// otherwise. Values and a deadline stay.
+func (x *execution) handlerContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	if x.op.policy.Caller == CallerAttached {
+		return ctx, func() {}
+	}
+	detached := context.WithoutCancel(ctx)
+	if deadline, ok := ctx.Deadline(); ok {
+		return context.WithDeadline(detached, deadline)
+	}
+	return detached, func() {}
+}
+
+// runHandler calls the handler. A panic or a runtime.Goexit is not recovered,
+// so that its stack stays whole; the flag tells that it did not return.
+func (a *attempt) runHandler(ctx context.Context) Answer {
+	returned := false
+	defer func() {
+		if !returned {
+			a.finish(ctx, a.failure())
+		}
+	}()
+	answer := a.run(ctx)
+	returned = true
+	return answer
+}
+
+// lost is called by the watchdog.
+func (a *attempt) lost(reason lease.Reason) {
+	cause := fmt.Errorf("%w: %v", ErrLeaseLost, reason)
+	if reason == lease.ReasonClosed {
+		cause = fmt.Errorf("%w: shutdown did not wait any longer", ErrDraining)
+	}
+	a.cancel(cause)
+	a.guard.leaseLost(LeaseLost{Operation: a.op.name, ID: a.id.Short(), Reason: reason.String()})
+}
+
+// abandon gives back a claim whose handler is not going to start.
+func (a *attempt) abandon(ctx context.Context, refusal *Error) error {
+	a.finish(ctx, store.Release{Attempt: a.attempt(a.reply), Void: true})
+	return refusal
+}
+
+// mark is MarkEffect. It holds the mutex over the round trip, so that the
+// attempt cannot end between the store's answer and its noting.
+func (a *attempt) mark(ctx context.Context) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.ended:
+		return a.refuse(ErrLeaseLost, 0, errEnded)
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case a.marked:
+		return nil
+	case !a.lease.Held():
+		return a.refuse(ErrLeaseLost, 0, nil)
+	}
+	reply, err := a.apply(ctx, store.Mark{Owner: a.owner})
+	if err != nil {
+		return a.refuse(ErrStoreUnavailable, time.Second, err)
+	}
+	if reply.Verdict != store.Done {
+		a.cancel(fmt.Errorf("%w: the mark was refused", ErrLeaseLost))
+		return a.refuse(ErrLeaseLost, 0, nil)
+	}
+	a.marked = true
+	if !a.lease.Held() { // paused while the reply was under way
+		return a.refuse(ErrLeaseLost, 0, nil)
+	}
+	return nil
+}
+
+func (a *attempt) info() Info {
+	return Info{
+		Operation:   a.op.name,
+		OperationID: a.id.String(),
+		Attempt:     a.reply.Attempt,
+		Token:       int64(a.reply.Token),
+		TookOver:    a.reply.TookOver,
+	}
+}
+
+func (a *attempt) wish(set func(*wishes)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.ended {
+		set(&a.wishes)
+	}
+}

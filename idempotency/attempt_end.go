@@ -1,0 +1,142 @@
+package idempotency
+
+import (
+	"context"
+	"time"
+
+	"github.com/reprise-go/reprise/store"
+)
+
+// end tells the store how the attempt ended, and then gives the answer: it is
+// recorded first and sent afterwards. If the store does not take the ending
+// within its timeout, the true answer is given all the same, marked as not
+// recorded, and the ending goes on in the background under the lease.
+func (a *attempt) end(ctx context.Context, answer Answer, contextEnded bool) (Result, error) {
+	event := a.endingEvent(&answer, contextEnded)
+	reply, err := a.finish(ctx, event)
+	result := Result{
+		Outcome: Executed,
+		Answer:  answer,
+		Attempt: a.reply.Attempt,
+		Token:   a.reply.Token,
+	}
+	_, completes := event.(store.Complete)
+	switch {
+	case !completes || err != nil:
+		return result, nil
+	case reply.Verdict == store.Done:
+		result.Recorded = true
+		a.noteMark()
+		return result, nil
+	}
+	return a.deposed(ctx)
+}
+
+// endingEvent decides between complete, fail and release.
+func (a *attempt) endingEvent(answer *Answer, contextEnded bool) store.Event {
+	a.mu.Lock()
+	wishes, marked := a.wishes, a.marked
+	a.mu.Unlock()
+	switch {
+	case wishes.release:
+		return store.Release{Attempt: a.attempt(a.reply)}
+	case answer.Class == ClassRecord && !wishes.doNotRecord:
+		return a.completion(answer.Answer, wishes)
+	case answer.Class == ClassUnknown, marked, contextEnded, a.op.policy.Failure == FailureUnknown:
+		return a.failure()
+	}
+	return store.Release{Attempt: a.attempt(a.reply)}
+}
+
+func (a *attempt) completion(answer store.Answer, wishes wishes) store.Complete {
+	if wishes.omitBody && answer.Omitted == store.BodyKept {
+		answer.Omitted = store.BodySecret
+	}
+	if answer.Omitted != store.BodyKept {
+		answer.Body = nil
+	}
+	a.omitted = answer.Omitted
+	attempt := a.attempt(a.reply)
+	if wishes.retention != 0 {
+		attempt.Retention = wishes.retention
+	}
+	return store.Complete{Attempt: attempt, Adoption: a.adoption(), Answer: answer}
+}
+
+func (a *attempt) failure() store.Fail {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return store.Fail{Attempt: a.attempt(a.reply), Adoption: a.adoption(), Marked: a.marked}
+}
+
+func (a *attempt) adoption() store.Adoption {
+	return store.Adoption{
+		Confirmed: store.Instant(a.lease.Confirmed()),
+		Within:    a.op.policy.shortestRetention(),
+	}
+}
+
+// finish sends the ending and stops the renewals once the store has answered.
+// Without an answer both go on in the background, for one lease.
+func (a *attempt) finish(ctx context.Context, event store.Event) (store.Reply, error) {
+	a.mu.Lock()
+	a.ended = true
+	a.mu.Unlock()
+	a.ending = event.Name()
+	reply, err := a.apply(ctx, event)
+	if err == nil {
+		a.lease.End()
+		return reply, nil
+	}
+	a.guard.finisher.add(&pending{
+		id:    a.id,
+		event: event,
+		until: time.Now().Add(a.op.policy.Lease),
+		done: func(event store.Event, err error) {
+			a.lease.End()
+			a.settled(event, err)
+		},
+	}, time.Now().Add(firstRetry))
+	return reply, err
+}
+
+// deposed gives what is recorded instead of an answer that was refused: this
+// attempt is not the operation's owner any more.
+func (a *attempt) deposed(ctx context.Context) (Result, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.guard.opts.storeTimeout)
+	defer cancel()
+	rec, err := a.guard.store.Lookup(ctx, a.id)
+	if err != nil || rec.State != store.Completed || !rec.Fingerprint.Equal(a.print) {
+		return Result{}, a.refuse(ErrLeaseLost, time.Second, err)
+	}
+	return a.replay(store.Reply{
+		Token:    rec.Token,
+		Attempt:  rec.Attempt,
+		Answer:   rec.Answer,
+		Finished: rec.Finished,
+	})
+}
+
+// unmarkedLimit is how many recorded executions without any mark are taken as
+// a sign that the operation's handler never marks.
+const unmarkedLimit = 20
+
+// noteMark warns once about a handler that never marks although its policy
+// relies on it.
+func (a *attempt) noteMark() {
+	o := a.op
+	if o.policy.Orphan != OrphanRerunUnmarked || o.marks.Load() {
+		return
+	}
+	a.mu.Lock()
+	marked := a.marked
+	a.mu.Unlock()
+	if marked {
+		o.marks.Store(true)
+		return
+	}
+	if o.unmarked.Add(1) == unmarkedLimit {
+		a.guard.opts.logger.Warn("idempotency: orphan=rerun-unmarked, but the handler never calls MarkEffect: "+
+			"an attempt that dies after its effect will be run again", "operation", o.name)
+	}
+}

@@ -1,0 +1,215 @@
+package idempotency
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/reprise-go/reprise/internal/lease"
+	"github.com/reprise-go/reprise/store"
+)
+
+// Guard protects operations on one store. It owns the watchdog that renews the
+// leases of all running attempts, the retries of endings that the store did not
+// take at once, and the periodic check of the store. Safe for concurrent use.
+// Stop it with [Guard.Shutdown].
+type Guard struct {
+	store  store.Store
+	opts   options
+	policy Policy
+
+	watchdog *lease.Watchdog[store.Renewal]
+	finisher *finisher
+	gate     *gate
+	check    *checker
+
+	mu         sync.Mutex
+	operations map[string]*Operation
+}
+
+// New returns a guard on a store. It starts a background check of the store and
+// sends nothing before it returns. Errors name the option or the policy field
+// that is wrong.
+func New(st store.Store, opts ...Option) (*Guard, error) {
+	if isNil(st) {
+		return nil, errors.New("idempotency: the store is nil")
+	}
+	o, err := newOptions(opts)
+	if err != nil {
+		return nil, err
+	}
+	policy := DefaultPolicy().Override(o.policy)
+	if err := policy.Validate(); err != nil {
+		return nil, fmt.Errorf("idempotency: %w", err)
+	}
+	g := &Guard{
+		store:      st,
+		opts:       o,
+		policy:     policy,
+		gate:       newGate(),
+		operations: make(map[string]*Operation),
+	}
+	g.finisher = newFinisher(g.apply)
+	g.watchdog, err = lease.New(lease.Config[store.Renewal]{
+		Renew:       g.renew,
+		MaxBatch:    store.MaxRenewals,
+		CallTimeout: o.storeTimeout,
+		Logger:      o.logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("idempotency: %w", err)
+	}
+	g.check = startChecker(st, o)
+	return g, nil
+}
+
+// Operation registers a protected operation under a stable name of 1 to 255
+// bytes. The name is part of the record's identity: rename it and earlier keys
+// are forgotten. Registering a name again with the same policy returns the same
+// operation; with another policy it is an error.
+func (g *Guard) Operation(name string, policy Policy) (*Operation, error) {
+	if name == "" || len(name) > store.MaxOperationName {
+		return nil, fmt.Errorf("idempotency: operation name has %d bytes, not 1 to %d", len(name), store.MaxOperationName)
+	}
+	policy = g.policy.Override(policy)
+	if err := policy.Validate(); err != nil {
+		return nil, fmt.Errorf("idempotency: operation %q: %w", name, err)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if op := g.operations[name]; op != nil {
+		if !reflect.DeepEqual(op.policy, policy) {
+			return nil, fmt.Errorf("idempotency: operation %q is registered already, with another policy", name)
+		}
+		return op, nil
+	}
+	op := &Operation{guard: g, name: name, policy: policy}
+	g.operations[name] = op
+	return op, nil
+}
+
+// Shutdown drains the guard: from now on every execution, replays included, is
+// refused with [ErrDraining]. Running attempts keep their leases and finish,
+// and endings that the store has not taken yet are sent. When ctx ends first,
+// renewals stop, the contexts of the attempts still running are cancelled with
+// [ErrDraining] as cause, and Shutdown returns ctx's error; what they leave
+// behind follows the orphan mode. It may be called again.
+func (g *Guard) Shutdown(ctx context.Context) error {
+	g.gate.close()
+	g.check.stop()
+	err := errors.Join(g.gate.wait(ctx), g.finisher.wait(ctx))
+	g.watchdog.Close()
+	g.finisher.stop()
+	if err != nil {
+		return fmt.Errorf("idempotency: shutdown: %w", err)
+	}
+	return nil
+}
+
+// apply sends one event with the guard's own deadline: a caller that goes away
+// or has a tight deadline must not leave the store's answer unheard.
+func (g *Guard) apply(ctx context.Context, id store.ID, event store.Event) (store.Reply, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.opts.storeTimeout)
+	defer cancel()
+	return g.store.Apply(ctx, id, event)
+}
+
+func (g *Guard) renew(ctx context.Context, renewals []store.Renewal) []lease.Result {
+	results := make([]lease.Result, 0, len(renewals))
+	for _, r := range g.store.Renew(ctx, renewals) {
+		results = append(results, lease.Result{
+			Confirmed: int64(r.Reply.Now),
+			Lost:      r.Err == nil && r.Reply.Verdict != store.Done,
+			Err:       r.Err,
+		})
+	}
+	return results
+}
+
+func isNil(st store.Store) bool {
+	if st == nil {
+		return true
+	}
+	v := reflect.ValueOf(st)
+	return v.Kind() == reflect.Pointer && v.IsNil()
+}
+
+// Option configures a [Guard].
+type Option func(*options) error
+
+type options struct {
+	policy        Policy
+	logger        *slog.Logger
+	trace         Trace
+	storeTimeout  time.Duration
+	strictKeys    bool
+	strictCheck   bool
+	checkInterval time.Duration
+}
+
+func newOptions(opts []Option) (options, error) {
+	o := options{
+		logger:        slog.Default(),
+		storeTimeout:  500 * time.Millisecond,
+		checkInterval: time.Minute,
+	}
+	for _, opt := range opts {
+		if opt == nil {
+			return o, errors.New("idempotency: a nil option")
+		}
+		if err := opt(&o); err != nil {
+			return o, fmt.Errorf("idempotency: %w", err)
+		}
+	}
+	return o, nil
+}
+
+// WithPolicy sets the policy that operations inherit.
+func WithPolicy(p Policy) Option {
+	return func(o *options) error { o.policy = o.policy.Override(p); return nil }
+}
+
+// WithLogger sets the logger for what an operator should know: lost leases,
+// endings that the store did not take, findings about the store. Nothing is
+// logged for an execution that goes well. Default [slog.Default].
+func WithLogger(l *slog.Logger) Option {
+	return func(o *options) error {
+		if l == nil {
+			return errors.New("WithLogger: the logger is nil")
+		}
+		o.logger = l
+		return nil
+	}
+}
+
+// WithTrace sets hooks that observe executions.
+func WithTrace(t Trace) Option {
+	return func(o *options) error { o.trace = t; return nil }
+}
+
+// WithStoreTimeout bounds every single call to the store. 10 ms to 10 s,
+// default 500 ms. The request's own deadline plays no part.
+func WithStoreTimeout(d time.Duration) Option {
+	return func(o *options) error {
+		o.storeTimeout = d
+		return within("WithStoreTimeout", d, 10*time.Millisecond, 10*time.Second)
+	}
+}
+
+// StrictKeys makes a key valid for one operation only: the same key of the same
+// scope on another operation is [ErrKeyReused] instead of independent. All
+// guards on one store must agree on it.
+func StrictKeys() Option {
+	return func(o *options) error { o.strictKeys = true; return nil }
+}
+
+// StrictCheck refuses executions with [ErrStoreUnavailable] until a check of
+// the store (see [Guard.Preflight]) has passed, and again whenever one finds a
+// fault. Without it findings are logged and show in [Guard.Health].
+func StrictCheck() Option {
+	return func(o *options) error { o.strictCheck = true; return nil }
+}

@@ -1,0 +1,176 @@
+package idempotency
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/reprise-go/reprise/store"
+)
+
+// Preflight examines the store now, if it can be examined ([store.Preflighter]):
+// configuration, rights, version. It returns all faults found, joined; what
+// could not be examined ([store.ErrUnchecked]) is logged and is no fault. The
+// same check runs in the background once at the start and every minute.
+func (g *Guard) Preflight(ctx context.Context) error { return g.check.run(ctx) }
+
+// Health returns nil when the guard can serve: it is not draining, the last
+// check of the store found no fault, and the store takes writes, which is tried
+// with a claim and a release of a record of the guard's own (two round trips).
+// Errors: [ErrDraining], [ErrStoreUnavailable], or the check's findings.
+func (g *Guard) Health(ctx context.Context) error {
+	if g.gate.isClosed() {
+		return &Error{Code: ErrDraining}
+	}
+	if err := g.check.last(); err != nil {
+		return fmt.Errorf("idempotency: %w", err)
+	}
+	if err := g.probe(ctx); err != nil {
+		return &Error{Code: ErrStoreUnavailable, Err: err}
+	}
+	return nil
+}
+
+func (g *Guard) probe(ctx context.Context) error {
+	owner := store.NewOwner()
+	id := store.NewID("", "reprise.health", owner.String())
+	attempt := store.Attempt{
+		Owner:       owner,
+		Lease:       minLease,
+		Retention:   minRetention,
+		Operation:   "reprise.health",
+		Fingerprint: store.Fingerprint{Algorithm: store.NoFingerprint},
+	}
+	_, err := g.apply(ctx, id, store.Claim{
+		Owner:       owner,
+		Fingerprint: attempt.Fingerprint,
+		Operation:   attempt.Operation,
+		Lease:       attempt.Lease,
+		Retention:   attempt.Retention,
+	})
+	if err != nil {
+		return err
+	}
+	_, err = g.apply(ctx, id, store.Release{Attempt: attempt, Void: true})
+	return err
+}
+
+// checker examines the store at the start and now and then.
+type checker struct {
+	store  store.Preflighter // nil if the store cannot be examined
+	logger *slog.Logger
+	strict bool
+
+	mu       sync.Mutex
+	checked  bool
+	findings error
+	warned   string
+
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+func startChecker(st store.Store, o options) *checker {
+	c := &checker{logger: o.logger, strict: o.strictCheck, done: make(chan struct{})}
+	c.store, _ = st.(store.Preflighter)
+	ctx, cancel := context.WithCancel(context.Background())
+	c.cancel = cancel
+	if c.store == nil {
+		c.checked = true
+		close(c.done)
+		return c
+	}
+	go c.loop(ctx, o.checkInterval)
+	return c
+}
+
+func (c *checker) loop(ctx context.Context, interval time.Duration) {
+	defer close(c.done)
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		_ = c.run(ctx) // kept for Health, and logged
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (c *checker) stop() {
+	c.cancel()
+	<-c.done
+}
+
+const checkTimeout = 5 * time.Second
+
+func (c *checker) run(ctx context.Context) error {
+	if c.store == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	findings, err := c.store.Preflight(ctx)
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return ctx.Err() // stopped in the middle: not a finding
+	}
+	faults, unchecked := split(findings)
+	faults = errors.Join(faults, err)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.findings = faults
+	c.checked = c.checked || err == nil
+	c.warn(faults, unchecked)
+	return faults
+}
+
+// warn logs a finding when it is new, not every minute.
+func (c *checker) warn(faults, unchecked error) {
+	text := fmt.Sprint(faults, unchecked)
+	if text == c.warned {
+		return
+	}
+	c.warned = text
+	if faults != nil {
+		c.logger.Warn("idempotency: the store is not fit for its task", "findings", faults)
+	}
+	if unchecked != nil {
+		c.logger.Info("idempotency: the store could not be examined wholly", "findings", unchecked)
+	}
+}
+
+// last returns the faults that the last check found.
+func (c *checker) last() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.findings
+}
+
+// refuses returns why a strict guard must not run anything now.
+func (c *checker) refuses() error {
+	if !c.strict {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.checked {
+		return errors.New("the store has not been checked yet")
+	}
+	return c.findings
+}
+
+// split parts findings into faults and what could not be examined.
+func split(findings []error) (faults, unchecked error) {
+	for _, finding := range findings {
+		if errors.Is(finding, store.ErrUnchecked) {
+			unchecked = errors.Join(unchecked, finding)
+		} else {
+			faults = errors.Join(faults, finding)
+		}
+	}
+	return faults, unchecked
+}

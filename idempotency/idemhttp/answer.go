@@ -1,0 +1,206 @@
+package idemhttp
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/reprise-go/reprise/store"
+)
+
+// answerCodec names the encoding of [answer.encode]. Records outlive
+// deployments: a changed encoding takes a new name.
+const answerCodec = "http/1"
+
+// Bounds of an encoded answer, the same for writing and reading.
+const (
+	maxMeta   = 64 << 10
+	maxFields = 1024
+)
+
+var (
+	errUnknownCodec  = errors.New("unknown codec")
+	errCorruptAnswer = errors.New("corrupt answer")
+)
+
+// answer is a response as it is recorded and replayed.
+type answer struct {
+	status  int
+	header  []field // of the recorded names only, a sniffed Content-Type included
+	trailer []field
+	body    []byte
+	omitted store.Omission // why body is not there
+}
+
+// encode returns the answer as a store keeps it. Meta is
+//
+//	status, count of header lines, lines, count of trailer lines, lines
+//
+// with numbers as uvarints and a line as two length-prefixed strings. The body
+// is not copied. An answer whose fields exceed the bounds loses them and its
+// body, all but the Location if that fits: its duplicates are told that the
+// result was not kept, and never get half of it.
+func (a answer) encode() store.Answer {
+	meta := a.appendMeta(nil)
+	if len(meta) > maxMeta || len(a.header)+len(a.trailer) > maxFields {
+		a = a.withoutFields()
+		meta = a.appendMeta(nil)
+	}
+	return store.Answer{Codec: answerCodec, Meta: meta, Body: a.body, Omitted: a.omitted}
+}
+
+func (a answer) withoutFields() answer {
+	bare := answer{status: a.status, omitted: a.omitted}
+	if bare.omitted == store.BodyKept {
+		bare.omitted = store.BodyTooLarge
+	}
+	if location := a.location(); location != "" && len(location) <= maxMeta/2 {
+		bare.header = []field{{"Location", location}}
+	}
+	return bare
+}
+
+// location returns the answer's Location, which is kept even where the body is
+// not; "" if there is none.
+func (a answer) location() string {
+	for _, f := range a.header {
+		if f.name == "Location" {
+			return f.value
+		}
+	}
+	return ""
+}
+
+func (a answer) appendMeta(meta []byte) []byte {
+	meta = binary.AppendUvarint(meta, uint64(a.status))
+	for _, fields := range [][]field{a.header, a.trailer} {
+		meta = binary.AppendUvarint(meta, uint64(len(fields)))
+		for _, f := range fields {
+			meta = appendString(appendString(meta, f.name), f.value)
+		}
+	}
+	return meta
+}
+
+func appendString(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+// decodeAnswer reads what [answer.encode] wrote, and nothing else: for every
+// accepted answer, encode gives back the same bytes. The body is not copied.
+//
+// Errors: errUnknownCodec, errCorruptAnswer.
+func decodeAnswer(recorded store.Answer) (answer, error) {
+	if recorded.Codec != answerCodec {
+		return answer{}, fmt.Errorf("%w %q", errUnknownCodec, recorded.Codec)
+	}
+	a := answer{body: recorded.Body, omitted: recorded.Omitted}
+	if err := a.readMeta(recorded.Meta); err != nil {
+		return answer{}, fmt.Errorf("%w: %w", errCorruptAnswer, err)
+	}
+	if err := a.check(); err != nil {
+		return answer{}, fmt.Errorf("%w: %w", errCorruptAnswer, err)
+	}
+	return a, nil
+}
+
+func (a *answer) readMeta(meta []byte) error {
+	if len(meta) > maxMeta {
+		return fmt.Errorf("%d bytes of metadata, more than %d", len(meta), maxMeta)
+	}
+	in := metaReader{rest: meta}
+	a.status = in.number(999)
+	a.header = in.fields()
+	a.trailer = in.fields()
+	switch {
+	case in.failed:
+		return errors.New("metadata cut short or out of range")
+	case len(in.rest) > 0:
+		return errors.New("bytes after the metadata")
+	case !bytes.Equal(a.appendMeta(nil), meta):
+		return errors.New("metadata is not in its shortest form")
+	}
+	return nil
+}
+
+func (a *answer) check() error {
+	switch {
+	case !isFinal(a.status):
+		return fmt.Errorf("status %d is not a final one", a.status)
+	case a.omitted > store.BodyStreamed:
+		return fmt.Errorf("unknown reason %d for a missing body", a.omitted)
+	case a.omitted != store.BodyKept && len(a.body) > 0:
+		return errors.New("a body that is said to be missing")
+	case !bodyAllowed(a.status) && len(a.body) > 0:
+		return fmt.Errorf("a body on status %d", a.status)
+	case len(a.header)+len(a.trailer) > maxFields:
+		return fmt.Errorf("more than %d fields", maxFields)
+	}
+	for _, f := range a.header {
+		if !isCanonical(f.name) {
+			return errors.New("a malformed header name")
+		}
+	}
+	for _, f := range a.trailer {
+		if !isCanonical(f.name) || unsafeTrailer(f.name) {
+			return errors.New("a malformed or forbidden trailer name")
+		}
+	}
+	return nil
+}
+
+// isFinal reports whether a handler's status ends the response; 101 does, the
+// other 1xx announce a further one.
+func isFinal(status int) bool {
+	return status == http.StatusSwitchingProtocols || status >= 200 && status <= 999
+}
+
+func bodyAllowed(status int) bool {
+	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
+}
+
+func isCanonical(name string) bool {
+	return isToken(name) && http.CanonicalHeaderKey(name) == name
+}
+
+// metaReader reads metadata; after a failure it reads zeros.
+type metaReader struct {
+	rest   []byte
+	failed bool
+}
+
+func (in *metaReader) number(most int) int {
+	n, size := binary.Uvarint(in.rest)
+	if in.failed || size <= 0 || n > uint64(most) {
+		in.failed = true
+		return 0
+	}
+	in.rest = in.rest[size:]
+	return int(n)
+}
+
+func (in *metaReader) text() string {
+	n := in.number(len(in.rest))
+	if in.failed || n > len(in.rest) {
+		in.failed = true
+		return ""
+	}
+	s := string(in.rest[:n])
+	in.rest = in.rest[n:]
+	return s
+}
+
+func (in *metaReader) fields() []field {
+	count := in.number(maxFields)
+	var fields []field
+	for range count {
+		name, value := in.text(), in.text()
+		if in.failed {
+			return nil
+		}
+		fields = append(fields, field{name, value})
+	}
+	return fields
+}

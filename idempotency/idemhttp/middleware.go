@@ -1,0 +1,87 @@
+package idemhttp
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/reprise-go/reprise/idempotency"
+)
+
+// Middleware protects HTTP routes on one guard. Safe for concurrent use.
+type Middleware struct {
+	guard *idempotency.Guard
+	opts  options
+}
+
+// New returns a middleware. A scope must be chosen: [Scope] or [GlobalScope].
+// Errors name the option that is wrong.
+func New(guard *idempotency.Guard, opts ...Option) (*Middleware, error) {
+	if guard == nil {
+		return nil, errors.New("idemhttp: the guard is nil")
+	}
+	o := options{keyHeaders: []string{"Idempotency-Key"}}
+	for _, opt := range opts {
+		if opt == nil {
+			return nil, errors.New("idemhttp: a nil option")
+		}
+		if err := opt(&o); err != nil {
+			return nil, fmt.Errorf("idemhttp: %w", err)
+		}
+	}
+	if o.scope == nil {
+		return nil, errors.New("idemhttp: no scope: choose Scope(func) or, openly, GlobalScope()")
+	}
+	return &Middleware{guard: guard, opts: o}, nil
+}
+
+// Mux is anything that mounts a handler under a pattern, such as
+// [http.ServeMux].
+type Mux interface {
+	Handle(pattern string, handler http.Handler)
+}
+
+// Handle mounts a protected handler. The pattern is the operation's name, so
+// two patterns are two operations, and a renamed route forgets its keys.
+// Policies are applied over the guard's, left to right. Errors name the route
+// and what is wrong; a pattern that the mux refuses panics there, as always.
+func (m *Middleware) Handle(mux Mux, pattern string, handler http.Handler, policies ...idempotency.Policy) error {
+	if mux == nil {
+		return fmt.Errorf("idemhttp: %s: the mux is nil", pattern)
+	}
+	if handler == nil {
+		return fmt.Errorf("idemhttp: %s: the handler is nil", pattern)
+	}
+	protect, err := m.Protect(pattern, policies...)
+	if err != nil {
+		return err
+	}
+	mux.Handle(pattern, protect(handler))
+	return nil
+}
+
+// Protect returns a middleware for an operation of that name, for any router.
+// Only requests that may change something are protected: GET, HEAD, OPTIONS
+// and TRACE pass through, and so does gRPC.
+func (m *Middleware) Protect(
+	operation string, policies ...idempotency.Policy,
+) (func(http.Handler) http.Handler, error) {
+	var policy idempotency.Policy
+	for _, p := range policies {
+		policy = policy.Override(p)
+	}
+	if err := checkHeaderNames(policy.Headers); err != nil {
+		return nil, fmt.Errorf("idemhttp: %s: Policy.Headers: %w", operation, err)
+	}
+	op, err := m.guard.Operation(operation, policy)
+	if err != nil {
+		return nil, fmt.Errorf("idemhttp: %w", err)
+	}
+	if err := checkHeaderNames(op.Policy().Headers); err != nil {
+		return nil, fmt.Errorf("idemhttp: %s: the guard's Policy.Headers: %w", operation, err)
+	}
+	recorded := recordedHeaders(m.opts.headers, op.Policy().Headers)
+	return func(next http.Handler) http.Handler {
+		return &route{m: m, op: op, policy: op.Policy(), recorded: recorded, next: next}
+	}, nil
+}

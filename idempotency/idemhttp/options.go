@@ -1,0 +1,115 @@
+package idemhttp
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/reprise-go/reprise/idempotency"
+)
+
+// Option configures a [Middleware].
+type Option func(*options) error
+
+type options struct {
+	scope       func(*http.Request) (string, error)
+	keyHeaders  []string
+	strictKeys  bool
+	headers     []string
+	exposeMarks bool
+	writeError  ErrorWriter
+}
+
+// globalScope is one scope for all callers. It is no possible tenant's name by
+// accident: it holds a NUL.
+const globalScope = "\x00global"
+
+// Scope sets how the scope of a request is found: the tenant or caller that
+// its key belongs to, as authentication has established it. An empty scope or
+// an error is answered with 500 scope_missing; the handler does not run.
+func Scope(scope func(*http.Request) (string, error)) Option {
+	return func(o *options) error {
+		if scope == nil {
+			return errors.New("Scope: the function is nil")
+		}
+		return o.setScope(scope)
+	}
+}
+
+// GlobalScope says openly that all callers share one scope: whoever sends
+// another's key and request gets the other's answer.
+func GlobalScope() Option {
+	return func(o *options) error {
+		return o.setScope(func(*http.Request) (string, error) { return globalScope, nil })
+	}
+}
+
+func (o *options) setScope(scope func(*http.Request) (string, error)) error {
+	if o.scope != nil {
+		return errors.New("the scope is set twice")
+	}
+	o.scope = scope
+	return nil
+}
+
+// KeyHeader names the request header field that carries the key, and further
+// ones that are accepted for it. Default Idempotency-Key. A request that sends
+// two of them with different keys is rejected with 400.
+func KeyHeader(name string, aliases ...string) Option {
+	return func(o *options) error {
+		o.keyHeaders = nil
+		for _, n := range append([]string{name}, aliases...) {
+			if !validFieldName(n) {
+				return fmt.Errorf("KeyHeader: %q is not a header field name", n)
+			}
+			n = http.CanonicalHeaderKey(n)
+			if slices.Contains(o.keyHeaders, n) {
+				return fmt.Errorf("KeyHeader: %s is named twice", n)
+			}
+			o.keyHeaders = append(o.keyHeaders, n)
+		}
+		return nil
+	}
+}
+
+// StrictKeys accepts keys only as a quoted RFC 9651 string, as the IETF draft
+// on the Idempotency-Key header demands. By default a bare key is accepted too,
+// and means the same.
+func StrictKeys() Option {
+	return func(o *options) error { o.strictKeys = true; return nil }
+}
+
+// RecordHeaders adds response header fields to those that are recorded and
+// replayed on every route: Content-Type, Content-Encoding, Content-Language,
+// Content-Location, Content-Disposition, Location, ETag, Last-Modified, Link,
+// Vary. A route's own go into [idempotency.Policy].Headers. Unsafe names
+// (Set-Cookie and other credentials, hop-by-hop fields, Date, …) are an error.
+func RecordHeaders(names ...string) Option {
+	return func(o *options) error {
+		o.headers = append(o.headers, names...)
+		return checkHeaderNames(names)
+	}
+}
+
+// ExposeMarks lists the mark headers in Access-Control-Expose-Headers of
+// answers to cross-origin requests, so that scripts can read them.
+func ExposeMarks() Option {
+	return func(o *options) error { o.exposeMarks = true; return nil }
+}
+
+// ErrorWriter writes the answer to a request that was refused. The mark headers
+// and Retry-After are set already. status is the standard one of err.Code.
+type ErrorWriter func(w http.ResponseWriter, r *http.Request, status int, err *idempotency.Error)
+
+// WriteErrors replaces the problem+json answers. What it writes is never
+// recorded.
+func WriteErrors(write ErrorWriter) Option {
+	return func(o *options) error {
+		if write == nil {
+			return errors.New("WriteErrors: the function is nil")
+		}
+		o.writeError = write
+		return nil
+	}
+}

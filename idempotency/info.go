@@ -1,0 +1,112 @@
+package idempotency
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Info tells a handler about the attempt that it is.
+type Info struct {
+	// Operation is the operation's name.
+	Operation string
+	// OperationID identifies scope, operation and key: the same for every
+	// attempt and every duplicate, and not reversible. Use it as the
+	// idempotency key towards a downstream service.
+	OperationID string
+	// Attempt counts the starts of the operation, from 1.
+	Attempt int
+	// Token is the fencing token: larger at each start. Hand it to what the
+	// handler writes to, and refuse smaller ones there.
+	Token int64
+	// TookOver says that the attempt before this one ended with an unknown
+	// outcome.
+	TookOver bool
+}
+
+type attemptKey struct{}
+
+func attemptFrom(ctx context.Context) *attempt {
+	a, _ := ctx.Value(attemptKey{}).(*attempt)
+	return a
+}
+
+// FromContext returns what a handler may know of its attempt. False outside a
+// protected attempt. No round trip.
+func FromContext(ctx context.Context) (Info, bool) {
+	a := attemptFrom(ctx)
+	if a == nil {
+		return Info{}, false
+	}
+	return a.info(), true
+}
+
+// MarkEffect records that the handler is about to do something that cannot be
+// undone. Call it right before, and do not go on if it fails. A crash before it
+// may be run again under [OrphanRerunUnmarked]; a crash after it is an unknown
+// outcome.
+//
+// It is also the gate for a handler that was paused: an attempt which no longer
+// holds its lease gets [ErrLeaseLost]; a store that cannot say gives
+// [ErrStoreUnavailable]; a context that has ended, its cause.
+//
+// One round trip, none if the attempt is marked already. Outside a protected
+// attempt it does nothing and returns nil, so that a handler reads the same on
+// an unprotected route.
+func MarkEffect(ctx context.Context) error {
+	a := attemptFrom(ctx)
+	if a == nil {
+		return nil
+	}
+	return a.mark(ctx)
+}
+
+// Release says that nothing final happened in this attempt, whatever the answer
+// looks like: it is sent, not recorded, and a retry may run. It holds even after
+// [MarkEffect] and after the context ended, so say it only when it is true.
+// Outside a protected attempt it does nothing. No round trip of its own.
+func Release(ctx context.Context) {
+	if a := attemptFrom(ctx); a != nil {
+		a.wish(func(w *wishes) { w.release = true })
+	}
+}
+
+// DoNotRecord says that the answer is not to be recorded. The attempt ends as
+// if its status were not a recorded one: released, or unknown when an effect
+// was marked or the context had ended. Outside a protected attempt it does
+// nothing. No round trip of its own.
+func DoNotRecord(ctx context.Context) {
+	if a := attemptFrom(ctx); a != nil {
+		a.wish(func(w *wishes) { w.doNotRecord = true })
+	}
+}
+
+// OmitBody says that the answer is recorded without its body, because that is
+// secret: duplicates get [ErrResultUnavailable] with what the transport keeps
+// beside a body. Outside a protected attempt it does nothing. No round trip of
+// its own.
+func OmitBody(ctx context.Context) {
+	if a := attemptFrom(ctx); a != nil {
+		a.wish(func(w *wishes) { w.omitBody = true })
+	}
+}
+
+// RetainFor sets how long this answer is replayed, within the policy's
+// MinRetention and 30 days; anything else is an error and changes nothing.
+// Outside a protected attempt it does nothing. No round trip of its own.
+func RetainFor(ctx context.Context, retention time.Duration) error {
+	a := attemptFrom(ctx)
+	if a == nil {
+		return nil
+	}
+	least := a.op.policy.shortestRetention()
+	if retention < least || retention > maxRetention {
+		return fmt.Errorf("idempotency: retention %v is not within %v (the policy's MinRetention) and %v",
+			retention, least, maxRetention)
+	}
+	a.wish(func(w *wishes) { w.retention = retention })
+	return nil
+}
+
+var errEnded = errors.New("the attempt has ended")

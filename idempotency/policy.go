@@ -1,0 +1,196 @@
+package idempotency
+
+import "time"
+
+// Policy says how one operation is protected. It is data: it merges
+// ([Policy.Override]), and every field has a word or a number that can be
+// written down. A zero field inherits: from the guard's policy, then from
+// [DefaultPolicy].
+type Policy struct {
+	// Key says whether a request must carry an idempotency key.
+	// Default [KeyRequired].
+	Key KeyRule
+
+	// Retention is how long a recorded answer is replayed, counted from
+	// completion. 1 s to 30 days, and longer than Lease. Default 24 h.
+	Retention time.Duration
+	// MinRetention is the shortest retention that a handler of the operation
+	// may ask for with [RetainFor]. 1 s to Retention. Default Retention.
+	MinRetention time.Duration
+
+	// Lease is how long a claim lasts unless renewed; the watchdog renews it
+	// at a third. It bounds how long a died attempt blocks its key. 100 ms at
+	// least. Default 30 s.
+	Lease time.Duration
+	// MaxHold ends the renewals of a handler that does not end. At least
+	// Lease. Default 15 min.
+	MaxHold time.Duration
+
+	// Orphan says what a duplicate of an attempt gets that died, panicked or
+	// ended with an unknown outcome. Default [OrphanRefuse].
+	Orphan Orphan
+	// Record says which answers are recorded. Default [RecordDeterministic].
+	Record RecordRule
+	// Failure says what an answer that is not recorded means.
+	// Default [FailureReleases].
+	Failure FailureRule
+	// StoreDown says what happens while the store cannot be asked.
+	// Default [StoreDownClosed].
+	StoreDown StoreDownRule
+	// Caller says whether the handler's context ends with the caller's.
+	// Default [CallerDetached].
+	Caller CallerRule
+	// Stream says what a flush does. Default [StreamBuffer].
+	Stream StreamRule
+	// Fingerprint says what binds a key to its request.
+	// Default [FingerprintRequest].
+	Fingerprint FingerprintRule
+
+	// MaxRequestBody bounds the request body in bytes; a longer one is
+	// rejected before anything is claimed. Default 1 MiB, at most 512 MiB.
+	MaxRequestBody int64
+	// MaxResponseBody bounds the recorded body in bytes. The first caller
+	// gets a longer one all the same; duplicates are told that it was not
+	// kept. Default 1 MiB, at most 512 MiB.
+	MaxResponseBody int64
+
+	// Headers are response header fields recorded beside the transport's
+	// standard ones. They add up over guard and operation.
+	Headers []string
+}
+
+// KeyRule says whether a request must carry an idempotency key.
+type KeyRule string
+
+// The key rules.
+const (
+	KeyRequired KeyRule = "required" // no key: rejected
+	KeyOptional KeyRule = "optional" // no key: runs unprotected
+	KeyOff      KeyRule = "off"      // keys are ignored
+)
+
+// Orphan says what a duplicate of an attempt with unknown outcome gets.
+type Orphan string
+
+// The orphan modes.
+const (
+	OrphanRefuse        Orphan = "refuse"         // [ErrOutcomeUnknown], until settled
+	OrphanRerunUnmarked Orphan = "rerun-unmarked" // another run, unless [MarkEffect] was called
+	OrphanRerun         Orphan = "rerun"          // another run
+)
+
+// RecordRule says which answers are recorded.
+type RecordRule string
+
+// The record rules. What each means in statuses is the transport's to say.
+const (
+	RecordDeterministic RecordRule = "deterministic" // successes and errors that a retry would meet again
+	RecordSuccess       RecordRule = "success"       // successes only
+	RecordAll           RecordRule = "all"           // everything, server errors too
+)
+
+// FailureRule says what an answer that is not recorded means.
+type FailureRule string
+
+// The failure rules.
+const (
+	FailureReleases FailureRule = "release" // nothing happened; a retry runs
+	FailureUnknown  FailureRule = "unknown" // the outcome is unknown: for handlers that only forward
+)
+
+// StoreDownRule says what happens while the store cannot be asked.
+type StoreDownRule string
+
+// The store-down rules.
+const (
+	StoreDownClosed StoreDownRule = "closed" // [ErrStoreUnavailable]; the handler does not run
+	StoreDownOpen   StoreDownRule = "open"   // the handler runs unprotected
+)
+
+// CallerRule says whether the handler's context ends with the caller's.
+type CallerRule string
+
+// The caller rules. Values and a deadline are kept in both.
+const (
+	CallerDetached CallerRule = "detached" // a caller that goes away does not cancel the handler
+	CallerAttached CallerRule = "attached" // it does
+)
+
+// StreamRule says what a flush does.
+type StreamRule string
+
+// The stream rules.
+const (
+	StreamBuffer StreamRule = "buffer" // flushes are held back, the whole answer is recorded
+	StreamPass   StreamRule = "pass"   // bytes go out at once, the record has no body
+)
+
+// FingerprintRule says what binds a key to its request.
+type FingerprintRule string
+
+// The fingerprint rules.
+const (
+	FingerprintRequest FingerprintRule = "request" // the whole request, as the transport digests it
+	FingerprintOff     FingerprintRule = "off"     // the key alone
+)
+
+// DefaultPolicy returns the policy that fills what nobody says.
+func DefaultPolicy() Policy {
+	return Policy{
+		Key:             KeyRequired,
+		Retention:       24 * time.Hour,
+		Lease:           30 * time.Second,
+		MaxHold:         15 * time.Minute,
+		Orphan:          OrphanRefuse,
+		Record:          RecordDeterministic,
+		Failure:         FailureReleases,
+		StoreDown:       StoreDownClosed,
+		Caller:          CallerDetached,
+		Stream:          StreamBuffer,
+		Fingerprint:     FingerprintRequest,
+		MaxRequestBody:  1 << 20,
+		MaxResponseBody: 1 << 20,
+	}
+}
+
+// Override returns p with every field that over sets, and the header lists of
+// both.
+func (p Policy) Override(over Policy) Policy {
+	set(&p.Key, over.Key)
+	set(&p.Retention, over.Retention)
+	set(&p.MinRetention, over.MinRetention)
+	set(&p.Lease, over.Lease)
+	set(&p.MaxHold, over.MaxHold)
+	set(&p.Orphan, over.Orphan)
+	set(&p.Record, over.Record)
+	set(&p.Failure, over.Failure)
+	set(&p.StoreDown, over.StoreDown)
+	set(&p.Caller, over.Caller)
+	set(&p.Stream, over.Stream)
+	set(&p.Fingerprint, over.Fingerprint)
+	set(&p.MaxRequestBody, over.MaxRequestBody)
+	set(&p.MaxResponseBody, over.MaxResponseBody)
+	p.Headers = union(p.Headers, over.Headers)
+	return p
+}
+
+func set[T comparable](field *T, over T) {
+	var zero T
+	if over != zero {
+		*field = over
+	}
+}
+
+func union(a, b []string) []string {
+	var out []string
+	seen := make(map[string]bool, len(a)+len(b))
+	for _, list := range [][]string{a, b} {
+		for _, name := range list {
+			if !seen[name] {
+				seen[name] = true
+				out = append(out, name)
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,92 @@
+package idempotency
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/reprise-go/reprise/store"
+)
+
+// Bounds of a policy's numbers.
+const (
+	minLease     = 100 * time.Millisecond
+	minRetention = time.Second
+	maxRetention = 30 * 24 * time.Hour
+	maxHold      = 24 * time.Hour
+	maxBody      = 512 << 20
+)
+
+// Validate checks a whole policy, as [DefaultPolicy] overridden by what was
+// said gives it. All faults are joined; each names its field, the value and
+// what would be right.
+func (p Policy) Validate() error {
+	return errors.Join(
+		oneOf("Key", p.Key, KeyRequired, KeyOptional, KeyOff),
+		oneOf("Orphan", p.Orphan, OrphanRefuse, OrphanRerunUnmarked, OrphanRerun),
+		oneOf("Record", p.Record, RecordDeterministic, RecordSuccess, RecordAll),
+		oneOf("Failure", p.Failure, FailureReleases, FailureUnknown),
+		oneOf("StoreDown", p.StoreDown, StoreDownClosed, StoreDownOpen),
+		oneOf("Caller", p.Caller, CallerDetached, CallerAttached),
+		oneOf("Stream", p.Stream, StreamBuffer, StreamPass),
+		oneOf("Fingerprint", p.Fingerprint, FingerprintRequest, FingerprintOff),
+		p.checkDurations(),
+		within("MaxRequestBody", p.MaxRequestBody, 1, maxBody),
+		within("MaxResponseBody", p.MaxResponseBody, 1, maxBody),
+	)
+}
+
+func (p Policy) checkDurations() error {
+	err := errors.Join(
+		within("Lease", p.Lease, minLease, maxHold),
+		within("MaxHold", p.MaxHold, minLease, maxHold),
+		within("Retention", p.Retention, minRetention, maxRetention),
+	)
+	if err != nil {
+		return err
+	}
+	if p.MaxHold < p.Lease {
+		err = errors.Join(err, fmt.Errorf("MaxHold %v is shorter than Lease %v", p.MaxHold, p.Lease))
+	}
+	if p.Retention <= p.Lease {
+		err = errors.Join(err, fmt.Errorf("Retention %v is not longer than Lease %v", p.Retention, p.Lease))
+	}
+	if p.MinRetention != 0 {
+		err = errors.Join(err, within("MinRetention", p.MinRetention, minRetention, p.Retention))
+	}
+	return err
+}
+
+func oneOf[T ~string](field string, got T, words ...T) error {
+	if slices.Contains(words, got) {
+		return nil
+	}
+	return fmt.Errorf("%s is %q, not one of %q", field, got, words)
+}
+
+func within[T int64 | time.Duration](field string, got, least, most T) error {
+	if got >= least && got <= most {
+		return nil
+	}
+	return fmt.Errorf("%s is %v, not within %v and %v", field, got, least, most)
+}
+
+// shortestRetention is what any record of the operation lives at least.
+func (p Policy) shortestRetention() time.Duration {
+	if p.MinRetention != 0 {
+		return p.MinRetention
+	}
+	return p.Retention
+}
+
+func (p Policy) takeOver() store.TakeOver {
+	switch p.Orphan {
+	case OrphanRerun:
+		return store.TakeOverAlways
+	case OrphanRerunUnmarked:
+		return store.TakeOverUnmarked
+	default:
+		return store.TakeOverNever
+	}
+}

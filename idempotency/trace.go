@@ -1,0 +1,101 @@
+package idempotency
+
+import (
+	"context"
+	"time"
+
+	"github.com/reprise-go/reprise/store"
+)
+
+// Trace is a set of hooks that observe a guard, for metrics and tracing. Nil
+// hooks are skipped. Hooks are called on the request's goroutine unless their
+// comment says otherwise, may run concurrently, and should not block; a hook
+// that panics is logged and otherwise ignored. No hook sees a key, a scope, or
+// anything of a request or an answer.
+type Trace struct {
+	// Finished is called once for every execution and every rejection, when
+	// its outcome is known.
+	Finished func(ctx context.Context, f Finished)
+	// LeaseLost is called when a running attempt loses its lease, on the
+	// watchdog's goroutine.
+	LeaseLost func(l LeaseLost)
+	// Settled is called when an ending that the store did not take at once was
+	// taken later, or given up; on a background goroutine.
+	Settled func(s Settled)
+}
+
+// Finished describes an execution that ended.
+type Finished struct {
+	Operation string
+	// ID is the first digits of the record's digest; empty if the request was
+	// rejected before it had one. Not for metric labels.
+	ID string
+	// Outcome is set for executions that gave an answer.
+	Outcome Outcome
+	// Code is set for those that did not.
+	Code Code
+	// Ending is the last event of an executed attempt: "complete", "release",
+	// "fail".
+	Ending string
+	// Recorded says that the answer given is the recorded one.
+	Recorded bool
+	// Omitted is why the recorded answer has no body.
+	Omitted store.Omission
+	Attempt int
+	// Duration is the whole execution's, Store the part spent waiting for the
+	// store.
+	Duration, Store time.Duration
+	// Err is the cause of a refusal.
+	Err error
+}
+
+// LeaseLost describes a lease that was lost while its handler ran.
+type LeaseLost struct {
+	Operation, ID string
+	// Reason is "lost" (the store says so), "unconfirmed" (it could not be
+	// confirmed in time), "maximum hold", or "closed".
+	Reason string
+}
+
+// Settled describes an ending that was sent in the background.
+type Settled struct {
+	Operation, ID string
+	// Event is "complete", "release" or "fail".
+	Event string
+	// Err is nil when the store took it.
+	Err error
+}
+
+func (g *Guard) finished(ctx context.Context, f Finished) {
+	if hook := g.opts.trace.Finished; hook != nil {
+		g.contain("Finished", func() { hook(ctx, f) })
+	}
+}
+
+func (g *Guard) leaseLost(l LeaseLost) {
+	g.opts.logger.Warn("idempotency: lease lost while the handler runs",
+		"operation", l.Operation, "id", l.ID, "reason", l.Reason)
+	if hook := g.opts.trace.LeaseLost; hook != nil {
+		g.contain("LeaseLost", func() { hook(l) })
+	}
+}
+
+func (g *Guard) settled(s Settled) {
+	if s.Err != nil {
+		g.opts.logger.Error("idempotency: the end of an attempt could not be recorded",
+			"operation", s.Operation, "id", s.ID, "event", s.Event, "error", s.Err)
+	}
+	if hook := g.opts.trace.Settled; hook != nil {
+		g.contain("Settled", func() { hook(s) })
+	}
+}
+
+// contain keeps a hook's panic from ending the process or the execution.
+func (g *Guard) contain(hook string, call func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			g.opts.logger.Error("idempotency: a trace hook panicked", "hook", hook, "panic", p)
+		}
+	}()
+	call()
+}

@@ -1,0 +1,13 @@
+package redistest_test
+
+import (
+	"testing"
+
+	"github.com/reprise-go/reprise/internal/redistest"
+	"go.uber.org/goleak"
+)
+
+// shared is what this package offers to others, used as they use it.
+var shared redistest.Shared
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(shared.Main(m)) }

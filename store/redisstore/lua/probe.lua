@@ -1,0 +1,28 @@
+-- probe runs every command that the other scripts use, on two keys that it
+-- removes again, to find out what the user may not do.
+--
+-- KEYS    1 and 2, names in the same slot that nothing else uses
+-- Returns a list of 'COMMAND error'
+--
+-- Idempotent: nothing is left of it.
+
+local findings = {}
+local function try(command, ...)
+  local reply = redis.pcall(command, ...)
+  if type(reply) == 'table' and reply.err then
+    findings[#findings + 1] = command .. ' ' .. reply.err
+  end
+end
+
+try('TIME')
+try('SET', KEYS[1], 'probe', 'PX', 1000)
+try('GETRANGE', KEYS[1], 0, 1)
+try('SETRANGE', KEYS[1], 0, 'p')
+try('PTTL', KEYS[1])
+try('PERSIST', KEYS[1])
+try('PEXPIRE', KEYS[1], 1000) -- last of the two, so that nothing can stay
+try('EXISTS', KEYS[1])
+try('RENAME', KEYS[1], KEYS[2])
+try('UNLINK', KEYS[2])
+try('PUBLISH', KEYS[1], '')
+return findings
