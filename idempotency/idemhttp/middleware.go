@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/reprise-go/reprise/idempotency"
 )
@@ -80,7 +81,7 @@ func (m *Middleware) Protect(
 	if err := checkHeaderNames(op.Policy().Headers); err != nil {
 		return nil, fmt.Errorf("idemhttp: %s: the guard's Policy.Headers: %w", operation, err)
 	}
-	recorded := recordedHeaders(m.opts.headers, op.Policy().Headers)
+	recorded := recordedHeaders(append(slices.Clone(m.opts.headers), op.Policy().Headers...))
 	return func(next http.Handler) http.Handler {
 		return &route{m: m, op: op, policy: op.Policy(), recorded: recorded, next: next}
 	}, nil

@@ -60,7 +60,7 @@ func KeyHeader(name string, aliases ...string) Option {
 	return func(o *options) error {
 		o.keyHeaders = nil
 		for _, n := range append([]string{name}, aliases...) {
-			if !validFieldName(n) {
+			if !isToken(n) {
 				return fmt.Errorf("KeyHeader: %q is not a header field name", n)
 			}
 			n = http.CanonicalHeaderKey(n)

@@ -76,6 +76,7 @@ func (l *link) passRequests() {
 			return
 		}
 		if err != nil {
+			l.proxy.explain(err)
 			return
 		}
 	}
@@ -117,12 +118,12 @@ func (l *link) more(size int) bool {
 // whether the link goes on.
 func (l *link) passPacket(packet []*request) bool {
 	l.proxy.count(l, packet)
-	decided := l.proxy.judge(packet)
 	delay, _ := l.proxy.delays()
 	l.proxy.sleep(delay)
 	if l.proxy.dropsRequest(l) {
 		return true
 	}
+	decided := l.proxy.judge(packet)
 	if f := decided.packet; f != nil {
 		l.proxy.fire(f)
 		if f.kind == loseRequest {
@@ -181,6 +182,7 @@ func (l *link) passReplies() {
 		begins := l.replies.Buffered() == 0
 		frame, err := readReply(l.replies)
 		if err != nil {
+			l.proxy.explain(err)
 			return
 		}
 		if begins {
@@ -198,12 +200,11 @@ func (l *link) passFrame(frame []byte) {
 		}
 		return
 	}
-	switch f := l.answered(true); {
-	case f == nil:
-		l.write(frame)
-	default:
+	if f := l.answered(true); f != nil {
 		l.spoil(f, frame)
+		return
 	}
+	l.write(frame)
 }
 
 // answered takes the oldest request off the list and returns what is to happen

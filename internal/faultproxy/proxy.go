@@ -131,6 +131,14 @@ func (p *Proxy) sleep(d time.Duration) {
 	}
 }
 
+// explain fails the test when a connection ended because the proxy could not
+// read what went over it, which would otherwise look like a fault.
+func (p *Proxy) explain(err error) {
+	if errors.Is(err, errProtocol) {
+		p.t.Errorf("faultproxy: %v", err)
+	}
+}
+
 // reset closes a connection the rude way, by RST.
 func reset(conn *net.TCPConn) {
 	_ = conn.SetLinger(0)

@@ -27,7 +27,7 @@ type call[T any] struct {
 
 // hasRoom reports whether another call may be started.
 func (w *Watchdog[T]) hasRoom() bool {
-	return len(w.calls) < w.cfg.MaxCalls && w.stuck < maxStuck
+	return len(w.calls) < w.cfg.MaxCalls && len(w.calls)+w.stuck < w.cfg.MaxCalls*maxStuck
 }
 
 func (w *Watchdog[T]) startCalls(now reading) {

@@ -25,8 +25,9 @@ const (
 	// jumpNoise is the smallest change between wall and monotonic clock that
 	// makes the loop look at every lease.
 	jumpNoise = time.Millisecond
-	// maxStuck bounds the calls that ignore their context.
-	maxStuck = 64
+	// maxStuck bounds the goroutines when calls ignore their context, as a
+	// multiple of the calls side by side.
+	maxStuck = 8
 	// maxFails is where the failure count stops: the backoff has long reached
 	// its ceiling.
 	maxFails = 10

@@ -21,8 +21,8 @@ type Config[T any] struct {
 	MaxBatch int
 	// MaxCalls is the most calls side by side. Default 8. Beyond it due leases
 	// wait, the longest due first. A call that outlives its time gives up its
-	// place, so that one that ignores its context does not starve the others; 64
-	// of that kind are borne, then nothing is renewed until one of them returns.
+	// place, so that one that ignores its context does not starve the others; with
+	// eight times MaxCalls under way nothing is renewed until one returns.
 	// Waiting leases are lost in time like any other.
 	MaxCalls int
 	// CallTimeout ends a call. Default 500 ms, and never more than a third of

@@ -1,0 +1,70 @@
+# make test    all tests, with the race detector and real servers
+# make lint    formatting, vet, linters, module files
+# make bench   benchmarks            BENCH=regexp COUNT=n
+# make fuzz    every fuzz target     FUZZTIME=15s
+# make cover   statement coverage of the stores and the engine, at least MIN_COVER %
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := test
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+GOLANGCI_VERSION := v2.15.0
+TEST_TIMEOUT ?= 10m
+FUZZTIME ?= 15s
+BENCH ?= .
+COUNT ?= 1
+MIN_COVER ?= 90
+
+BIN := $(CURDIR)/bin
+GOLANGCI := $(BIN)/golangci-lint-$(GOLANGCI_VERSION)
+# Each go.mod is a module of its own, which the commands of another do not see.
+MODULES := $(sort $(patsubst %/,%,$(dir $(shell find . -name go.mod -not -path '*/.*/*' -not -path '*/testdata/*'))))
+# $(call each_module,command) runs a command in each of them, to the first failure.
+each_module = for dir in $(MODULES); do echo "── $$dir"; (cd "$$dir" && $(1)) || exit 1; done
+
+.PHONY: test
+test: needed
+	@$(call each_module,REPRISE_REQUIRE_SERVERS=1 go test -race -timeout $(TEST_TIMEOUT) ./...)
+
+# What the tests need besides Go, installed where it is missing and can be
+# (Debian or Ubuntu, as root): a Redis server, and the C compiler that the race
+# detector links with. Whether the packaged Redis service runs does not matter:
+# tests start servers of their own, on ports of their own.
+.PHONY: needed
+needed:
+	@packages=; \
+	command -v redis-server >/dev/null || packages="redis-server"; \
+	command -v "$$(go env CC)" >/dev/null || packages="$$packages gcc libc6-dev"; \
+	[ -z "$$packages" ] && exit 0; \
+	if ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then \
+		echo "missing, and not installed for want of apt-get or root: $$packages" >&2; exit 1; \
+	fi; \
+	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$packages
+
+.PHONY: lint
+lint: $(GOLANGCI)
+	@unformatted="$$(gofmt -l .)"; [ -z "$$unformatted" ] || { echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; }
+	@$(call each_module,go mod tidy -diff)
+	@$(call each_module,go mod verify)
+	@$(call each_module,go vet ./...)
+	@$(call each_module,$(GOLANGCI) run --config $(CURDIR)/.golangci.yml ./...)
+
+$(GOLANGCI):
+	@mkdir -p $(BIN)
+	GOBIN=$(BIN) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	@mv $(BIN)/golangci-lint $@
+
+.PHONY: bench
+bench: needed
+	@$(call each_module,REPRISE_REQUIRE_SERVERS=1 go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./...)
+
+# `go test -fuzz` takes one target of one package at a time.
+.PHONY: fuzz
+fuzz:
+	@$(call each_module,$(CURDIR)/.ci/fuzz $(FUZZTIME))
+
+.PHONY: cover
+cover: needed
+	@REPRISE_REQUIRE_SERVERS=1 go test -timeout $(TEST_TIMEOUT) -coverpkg=./store/...,./idempotency/... -coverprofile=coverage.out ./... >coverage.log || { cat coverage.log; exit 1; }
+	@go tool cover -func=coverage.out | awk -v min=$(MIN_COVER) '$$1 == "total:" { got = $$3 + 0; printf "statements covered in store and idempotency: %s (at least %s%%)\n", $$3, min; if (got < min) exit 1 }'

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/reprise-go/reprise/idempotency"
+)
+
+// config is what the flags say.
+type config struct {
+	http, grpc, redis, ledger, namespace string
+
+	lease, retention, wait, grpcWait time.Duration
+
+	orphan, stream, storeDown, log string
+
+	maxBody int64
+}
+
+// errUsage marks errors in what the user typed, which end with exit status 2.
+var errUsage = errors.New("usage")
+
+// parseFlags reads and checks the flags. Its error is [flag.ErrHelp] or wraps
+// errUsage.
+func parseFlags(args []string, usage io.Writer) (config, error) {
+	var c config
+	flags := c.flags()
+	err := flags.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		flags.SetOutput(usage)
+		flags.Usage()
+		return c, err
+	}
+	if err == nil && flags.NArg() > 0 {
+		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if err == nil {
+		err = c.check()
+	}
+	if err != nil {
+		return c, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	return c, nil
+}
+
+func (c *config) flags() *flag.FlagSet {
+	f := flag.NewFlagSet("payments", flag.ContinueOnError)
+	f.SetOutput(io.Discard) // an error is one line, and the caller prints it
+	f.StringVar(&c.http, "http", "127.0.0.1:8080", "HTTP listener `address`; port 0 picks a free one")
+	f.StringVar(&c.grpc, "grpc", "", "gRPC listener `address`; empty: off (the only choice in this version)")
+	f.StringVar(&c.redis, "redis", "embedded", "Redis `URL` (a server, Sentinel or Cluster), or: embedded, memory")
+	f.StringVar(&c.ledger, "ledger", "", "`file` of executed effects, shared between instances; empty: in memory")
+	f.StringVar(&c.namespace, "namespace", "payments", "`prefix` of all keys in Redis")
+	f.DurationVar(&c.lease, "lease", 10*time.Second, "lease of a running request; 100ms at least")
+	f.DurationVar(&c.retention, "retention", 24*time.Hour, "how long a first response is replayed; longer than -lease")
+	f.DurationVar(&c.wait, "wait", 0, "how long an HTTP duplicate waits for the first (not in this version)")
+	f.DurationVar(&c.grpcWait, "grpc-wait", 5*time.Second, "the same for gRPC (not in this version)")
+	f.StringVar(&c.orphan, "orphan", "rerun-unmarked", "what follows an attempt that died: rerun-unmarked, refuse, rerun")
+	f.StringVar(&c.stream, "stream", "buffer", "streaming of POST /v1/payments: buffer, pass")
+	f.StringVar(&c.storeDown, "store-down", "closed", "without the store: closed (503), open (run unprotected)")
+	f.Int64Var(&c.maxBody, "max-body", 1<<20, "largest stored response body in `bytes`")
+	f.StringVar(&c.log, "log", "text", "log to stderr: text, json, off")
+	return f
+}
+
+// check finds what is wrong before anything is started.
+func (c *config) check() error {
+	if c.redis == "" {
+		c.redis = "embedded"
+	}
+	switch {
+	case c.grpc != "":
+		return fmt.Errorf("-grpc %s: this version has no gRPC, leave it empty", c.grpc)
+	case c.wait != 0:
+		return fmt.Errorf("-wait %v: this version has no waiting, leave it at 0s", c.wait)
+	}
+	if _, _, err := net.SplitHostPort(c.http); err != nil {
+		return fmt.Errorf("-http: %w", err)
+	}
+	if _, err := newLogger(c.log, io.Discard); err != nil {
+		return err
+	}
+	p := c.policy()
+	p.Stream = idempotency.StreamRule(c.stream)
+	return p.Validate()
+}
+
+// policy is what all routes share. It starts from the defaults and is whole, so
+// that a flag of 0 is what it says and not "inherit".
+func (c *config) policy() idempotency.Policy {
+	p := idempotency.DefaultPolicy()
+	p.Lease = c.lease
+	p.MaxHold = max(p.MaxHold, c.lease)
+	p.Retention = c.retention
+	p.Orphan = idempotency.Orphan(c.orphan)
+	p.StoreDown = idempotency.StoreDownRule(c.storeDown)
+	p.MaxResponseBody = c.maxBody
+	return p
+}
+
+func newLogger(format string, w io.Writer) (*slog.Logger, error) {
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, nil)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, nil)), nil
+	case "off":
+		return slog.New(slog.DiscardHandler), nil
+	}
+	return nil, fmt.Errorf("-log %q: text, json or off", format)
+}
+
+// oneLine makes an error fit for a terminal's one line.
+func oneLine(err error) string {
+	return strings.Join(strings.Split(err.Error(), "\n"), "; ")
+}

@@ -1,0 +1,23 @@
+// Command payments is a small payment API whose effects happen once, however
+// often a request is sent. It is the pattern to copy: see routes in server.go for
+// the order of the middleware, effect in payments.go for what a handler does
+// before it moves money, and drain in drain.go for how an instance stops.
+//
+//	go run ./examples/payments
+//
+// runs it on an in-process Redis, with nothing to install;
+//
+//	go run ./examples/payments -redis redis://127.0.0.1:6379/0 -ledger ledger.jsonl
+//
+// on a real one, next to any number of further instances. -help lists the flags.
+//
+//	curl -i http://127.0.0.1:8080/v1/payments \
+//	  -H 'Authorization: Bearer sk_test_acme' \
+//	  -H 'Idempotency-Key: order-1001' \
+//	  -d '{"amount":1999,"currency":"EUR","source":"tok_visa"}'
+//
+// Sent again it gives the same payment, with Idempotent-Replayed: true, and the
+// card is not charged again. The source of a payment decides what happens, as
+// with a card processor's test cards: tok_declined, tok_slow_2s, tok_panic, and
+// so on; sources.go has them all. GET /v1/ledger shows what was charged.
+package main

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/reprise-go/reprise/idempotency"
+)
+
+func main() { os.Exit(start(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// start returns the exit status: 0, 1 for a failure, 2 for a bad flag.
+func start(args []string, stdout, stderr io.Writer) int {
+	cfg, err := parseFlags(args, stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	if err == nil {
+		err = run(cfg, stdout, stderr)
+	}
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(stderr, "payments: "+oneLine(err))
+	if errors.Is(err, errUsage) {
+		return 2
+	}
+	return 1
+}
+
+// run serves until a signal comes, and drains.
+func run(cfg config, stdout, stderr io.Writer) (err error) {
+	log, err := newLogger(cfg.log, stderr)
+	if err != nil {
+		return err
+	}
+	redis.SetLogger(redisLog{log})
+	signals, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+
+	records, err := openBackend(cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, records.close()) }()
+	money, err := openLedger(cfg.ledger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, money.Close()) }()
+	listener, err := net.Listen("tcp", cfg.http)
+	if err != nil {
+		return err
+	}
+	guard, err := idempotency.New(records.store, idempotency.WithLogger(log), idempotency.WithPolicy(cfg.policy()))
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	api, err := routes(cfg, guard, newService(money, log))
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+
+	gate := &gate{}
+	server := &http.Server{
+		Handler:           gate.wrap(api),
+		ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	fmt.Fprintf(stdout, "READY http=%s grpc=off store=%s\n", listener.Addr(), records.name)
+
+	select {
+	case err := <-served:
+		return err
+	case <-signals.Done():
+	}
+	log.Info("draining")
+	err = drain(gate, guard, server)
+	<-served // Serve returns as soon as the server is shut down
+	return err
+}

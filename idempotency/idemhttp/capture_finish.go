@@ -1,0 +1,208 @@
+package idemhttp
+
+import (
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/reprise-go/reprise/store"
+)
+
+// finish ends the handler's part and returns what it answered, with the header
+// fields that names lists (see [recordedHeaders]). Nothing is sent, unless
+// bytes flowed before. Called again, it returns the same.
+//
+// The answer shares the body's memory with the capture; nobody changes it.
+func (c *capture) finish(names []string) (answer, captureFlags) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.finished {
+		return c.answer, c.flags
+	}
+	c.finished = true
+	c.flags.hijacked = c.hijacked
+	c.flags.flowed = c.flows || c.hijacked
+	if c.hijacked {
+		return c.answer, c.flags
+	}
+	c.fixImplicit()
+	if !c.flows && len(c.body) > 0 {
+		c.fixContentType()
+	}
+	c.flags.broken = c.wrongLength()
+	c.answer = answer{
+		status:  c.status,
+		header:  pickHeaders(c.fixed, names),
+		trailer: c.recordedTrailers(),
+		omitted: c.omission(),
+	}
+	if c.answer.omitted == store.BodyKept {
+		c.answer.body = c.body
+	}
+	return c.answer, c.flags
+}
+
+// fixImplicit gives a handler that wrote nothing its 200. Unlike fix it does
+// not let a passing capture flow: the marks are still to be set, by send.
+func (c *capture) fixImplicit() {
+	if c.status != 0 {
+		return
+	}
+	mode := c.mode
+	c.mode = bufferResponse
+	c.fix(http.StatusOK)
+	c.mode = mode
+}
+
+// fixContentType puts into the fixed header what net/http would have guessed
+// from the body, or an explicit nothing where it would not have guessed: the
+// server below sees other pieces of the body than it would have seen then.
+func (c *capture) fixContentType() {
+	if _, typed := c.fixed["Content-Type"]; typed {
+		return
+	}
+	prefix := c.body
+	if c.sniffable >= 0 {
+		prefix = c.body[:c.sniffable]
+	}
+	encoded := c.fixed.Get("Content-Encoding") != "" || c.fixed.Get("Transfer-Encoding") != ""
+	if encoded || len(prefix) == 0 {
+		c.fixed["Content-Type"] = nil
+		return
+	}
+	c.fixed.Set("Content-Type", http.DetectContentType(prefix))
+}
+
+// wrongLength compares the declared length with the bytes that the handler tried
+// to write. One that stopped because its client has gone is not to blame.
+func (c *capture) wrongLength() bool {
+	return c.declared >= 0 && c.written != c.declared &&
+		!c.head && bodyAllowed(c.status) && c.flowErr == nil
+}
+
+// send delivers the response to the client, with every header field that the
+// handler set, and the trailers; where bytes flowed, only the latter are left.
+// The marks function, if any, may change the client's header just before it is
+// sent. Called after finish, once. Returns the client's first write error.
+//
+// No Content-Length is added: the server below does so for short bodies, as it
+// would have for the handler, and a compressing writer below could not keep it.
+func (c *capture) send(marks func(http.Header)) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.hijacked {
+		return nil
+	}
+	if !c.flows {
+		c.deliver(marks)
+	}
+	if c.mode == bufferResponse {
+		c.pourTrailers()
+	}
+	return c.flowErr
+}
+
+func (c *capture) deliver(marks func(http.Header)) {
+	if c.mode == bufferResponse {
+		c.pour(c.fixed)
+	}
+	if marks != nil {
+		marks(c.under.Header())
+	}
+	c.under.WriteHeader(c.status)
+	if len(c.body) > 0 {
+		c.flowErr = writeAll(c.under, c.body)
+	}
+}
+
+func writeAll(w io.Writer, p []byte) error {
+	n, err := w.Write(p)
+	if err == nil && n < len(p) {
+		err = io.ErrShortWrite
+	}
+	return err
+}
+
+// pour makes the client's header the given one, as far as it is the handler's:
+// a field that outer middleware added in the meantime stays.
+func (c *capture) pour(h http.Header) {
+	client := c.under.Header()
+	for name := range c.poured {
+		if _, kept := h[name]; !kept {
+			delete(client, name)
+		}
+	}
+	for name, values := range h {
+		client[name] = slices.Clone(values)
+		c.poured[name] = struct{}{}
+	}
+}
+
+// pourTrailers hands the trailers to the server, which sends them at the end of
+// a chunked body. Trailers that nobody declared need a flush for that, or a
+// short body would be sent with its length and without them.
+func (c *capture) pourTrailers() {
+	late := false
+	client := c.under.Header()
+	for name, values := range c.handler {
+		if strings.HasPrefix(name, http.TrailerPrefix) {
+			client[name] = slices.Clone(values)
+			_, known := c.fixed[name]
+			late = late || !known
+		}
+	}
+	for _, name := range declaredTrailers(c.fixed) {
+		delete(client, name)
+		if values, ok := c.handler[name]; ok {
+			client[name] = slices.Clone(values)
+		}
+	}
+	if late && c.flowErr == nil {
+		// A writer without flush sends no late trailers; nothing is to be done.
+		_ = http.NewResponseController(c.under).Flush()
+	}
+}
+
+// recordedTrailers returns the trailers that a server sends with this response,
+// without those that are not safe to send or to keep.
+func (c *capture) recordedTrailers() []field {
+	if c.head || !bodyAllowed(c.status) {
+		return nil
+	}
+	trailers := http.Header{}
+	for key, values := range c.handler {
+		if name, ok := strings.CutPrefix(key, http.TrailerPrefix); ok {
+			addTrailer(trailers, http.CanonicalHeaderKey(name), values)
+		}
+	}
+	for _, name := range declaredTrailers(c.fixed) {
+		addTrailer(trailers, name, c.handler[name])
+	}
+	var fields []field
+	for _, name := range slices.Sorted(maps.Keys(trailers)) {
+		fields = appendFields(fields, name, trailers[name])
+	}
+	return fields
+}
+
+func addTrailer(trailers http.Header, name string, values []string) {
+	if isToken(name) && !unsafeTrailer(name) {
+		trailers[name] = append(trailers[name], values...)
+	}
+}
+
+// declaredTrailers returns the names in the Trailer field, canonical, each once.
+func declaredTrailers(h http.Header) []string {
+	var names []string
+	for _, value := range h["Trailer"] {
+		for name := range strings.SplitSeq(value, ",") {
+			name = http.CanonicalHeaderKey(strings.Trim(name, " \t"))
+			if name != "" && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}

@@ -1,0 +1,136 @@
+package idemhttp
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/reprise-go/reprise/idempotency"
+	"github.com/reprise-go/reprise/store"
+)
+
+// The mark headers of answers.
+const (
+	headerReplayed   = "Idempotent-Replayed"
+	headerStatus     = "Idempotency-Status"
+	headerRecordedAt = "Idempotency-Recorded-At"
+)
+
+// The values of the Idempotency-Status field that answers other than problems
+// carry.
+const (
+	markExecuted    = "executed"
+	markReplayed    = "replayed"
+	markUnrecorded  = "unrecorded"
+	markUnprotected = "unprotected"
+	markIgnored     = "ignored"
+)
+
+// newCapture prepares the handler's writer. An answer whose bytes flow before
+// it is recorded says so: at that moment it is not final.
+func (rt *route) newCapture(ctx context.Context, w http.ResponseWriter, r *http.Request) *capture {
+	mark := markUnrecorded
+	if _, protected := idempotency.FromContext(ctx); !protected {
+		mark = markUnprotected
+	}
+	mode := bufferResponse
+	if rt.policy.Stream == idempotency.StreamPass {
+		mode = passResponse
+	}
+	c := newCapture(w, mode, rt.policy.MaxResponseBody)
+	c.head = r.Method == http.MethodHead
+	c.beforeFlow = func(h http.Header) { rt.prepare(h, r, mark) }
+	return c
+}
+
+// prepare sets the mark headers of an answer to a keyed request, and keeps
+// shared caches away from it.
+func (rt *route) prepare(h http.Header, r *http.Request, mark string) {
+	h.Set(headerStatus, mark)
+	if _, set := h["Cache-Control"]; !set {
+		h.Set("Cache-Control", "no-store")
+	}
+	if rt.m.opts.exposeMarks && r.Header.Get("Origin") != "" {
+		h.Add("Access-Control-Expose-Headers",
+			headerStatus+", "+headerReplayed+", "+headerRecordedAt+", Retry-After")
+	}
+}
+
+// respond sends what the engine decided.
+func (rt *route) respond(w http.ResponseWriter, r *http.Request, c *capture, result idempotency.Result, err error) {
+	var refused *idempotency.Error
+	switch {
+	case c != nil && c.flags.flowed:
+		_ = c.send(nil) // it is on its way already, marked as not recorded
+	case errors.As(err, &refused):
+		rt.refuse(w, r, refused)
+	case result.Outcome == idempotency.Replayed:
+		rt.replay(w, r, result)
+	default:
+		// A client that hung up gets the replay when it comes back.
+		_ = c.send(func(h http.Header) { rt.prepare(h, r, executedMark(result)) })
+	}
+}
+
+func executedMark(result idempotency.Result) string {
+	switch {
+	case result.Outcome == idempotency.Unprotected:
+		return markUnprotected
+	case result.Recorded:
+		return markExecuted
+	}
+	return markUnrecorded
+}
+
+func (rt *route) replay(w http.ResponseWriter, r *http.Request, result idempotency.Result) {
+	a, err := decodeAnswer(result.Answer.Answer)
+	if err != nil {
+		rt.refuse(w, r, rt.op.Reject(r.Context(), undecodable(err), err))
+		return
+	}
+	h := w.Header()
+	rt.prepare(h, r, markReplayed)
+	h.Set(headerReplayed, "true")
+	h.Set(headerRecordedAt, result.RecordedAt.UTC().Format(time.RFC3339))
+	_ = writeReplay(w, r, a) // a client that hung up asks again
+}
+
+// undecodable tells an answer of another transport or a newer version, which is
+// done and not available here, from a damaged one.
+func undecodable(err error) idempotency.Code {
+	if errors.Is(err, errUnknownCodec) {
+		return idempotency.ErrResultUnavailable
+	}
+	return idempotency.ErrRecordUnreadable
+}
+
+// refuse answers with a problem.
+func (rt *route) refuse(w http.ResponseWriter, r *http.Request, refused *idempotency.Error) {
+	h := w.Header()
+	p := problemOf(refused.Code)
+	rt.prepare(h, r, p.mark)
+	if refused.RetryAfter > 0 {
+		h.Set("Retry-After", retryAfterSeconds(refused.RetryAfter))
+	}
+	if location := keptLocation(refused.Answer); location != "" {
+		h.Set("Location", location)
+	}
+	if rt.m.opts.writeError != nil {
+		rt.m.opts.writeError(w, r, p.status, refused)
+		return
+	}
+	writeProblem(w, refused.Code)
+}
+
+// keptLocation is where the result of an operation is whose answer was not kept.
+func keptLocation(kept *store.Answer) string {
+	if kept == nil {
+		return ""
+	}
+	a, err := decodeAnswer(*kept)
+	if err != nil {
+		return ""
+	}
+	return a.location()
+}

@@ -1,0 +1,187 @@
+package idemhttp
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/reprise-go/reprise/idempotency"
+	"github.com/reprise-go/reprise/store"
+)
+
+// route is a protected handler.
+type route struct {
+	m        *Middleware
+	op       *idempotency.Operation
+	policy   idempotency.Policy
+	recorded []string // response fields that are recorded
+	next     http.Handler
+}
+
+// ServeHTTP answers from the record, or runs the handler, or refuses.
+func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !protectable(r) || rt.policy.Key == idempotency.KeyOff {
+		rt.ignore(w, r)
+		return
+	}
+	key, err := rt.key(r)
+	if errors.Is(err, errNoKey) && rt.policy.Key == idempotency.KeyOptional {
+		w.Header().Set(headerStatus, markIgnored)
+		rt.next.ServeHTTP(w, r)
+		return
+	}
+	if err != nil {
+		rt.refuse(w, r, rt.op.Reject(r.Context(), keyCode(err), err))
+		return
+	}
+	if mountOf(rt.m.guard, r, key).around(r.Context()) {
+		rt.refuseMountedTwice(w, r)
+		return
+	}
+	rt.protect(w, r, key)
+}
+
+// protectable reports whether a request may change something, and is not gRPC,
+// which has interceptors of its own.
+func protectable(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodConnect:
+		return false
+	}
+	return !strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
+}
+
+// ignore lets a request through; a client that sent a key learns that it did
+// not count.
+func (rt *route) ignore(w http.ResponseWriter, r *http.Request) {
+	for _, name := range rt.m.opts.keyHeaders {
+		if len(r.Header.Values(name)) > 0 {
+			w.Header().Set(headerStatus, markIgnored)
+		}
+	}
+	rt.next.ServeHTTP(w, r)
+}
+
+// key reads the key from the header and its aliases, which must agree.
+func (rt *route) key(r *http.Request) (string, error) {
+	found, from := "", ""
+	for _, name := range rt.m.opts.keyHeaders {
+		key, err := parseKey(r.Header.Values(name), rt.m.opts.strictKeys)
+		switch {
+		case errors.Is(err, errNoKey):
+			continue
+		case err != nil:
+			return "", fmt.Errorf("%s: %w", name, err)
+		case from != "" && key != found:
+			return "", fmt.Errorf("%w: %s and %s differ", errBadKey, from, name)
+		}
+		found, from = key, name
+	}
+	if from == "" {
+		return "", errNoKey
+	}
+	return found, nil
+}
+
+func keyCode(err error) idempotency.Code {
+	if errors.Is(err, errNoKey) {
+		return idempotency.ErrKeyMissing
+	}
+	return idempotency.ErrKeyInvalid
+}
+
+// protect asks the engine. The scope comes first: no byte of a body is read for
+// a request that belongs to nobody. The body comes before the claim, because
+// its digest is part of it.
+func (rt *route) protect(w http.ResponseWriter, r *http.Request, key string) {
+	scope, err := rt.m.opts.scope(r)
+	if err != nil || scope == "" {
+		rt.refuse(w, r, rt.op.Reject(r.Context(), idempotency.ErrScopeMissing, err))
+		return
+	}
+	body, sum, err := readBody(w, r, rt.policy.MaxRequestBody)
+	if err != nil {
+		rt.refuse(w, r, rt.op.Reject(r.Context(), bodyCode(err), err))
+		return
+	}
+	var c *capture
+	result, err := rt.op.Execute(r.Context(), rt.call(r, scope, key, sum),
+		func(ctx context.Context) idempotency.Answer {
+			c = rt.newCapture(ctx, w, r)
+			rt.next.ServeHTTP(c.Writer(), rt.request(ctx, r, key, body))
+			return rt.answer(c)
+		})
+	rt.respond(w, r, c, result, err)
+}
+
+func bodyCode(err error) idempotency.Code {
+	if errors.Is(err, errBodyTooLarge) {
+		return idempotency.ErrBodyTooLarge
+	}
+	return idempotency.ErrBodyUnreadable
+}
+
+func (rt *route) call(r *http.Request, scope, key string, body [sha256.Size]byte) idempotency.Call {
+	by := func(algorithm string) (store.Fingerprint, bool) {
+		compute, known := fingerprintBy(algorithm)
+		if !known {
+			return store.Fingerprint{}, false
+		}
+		return compute(r, body), true
+	}
+	call := idempotency.Call{Scope: scope, Key: key, FingerprintBy: by}
+	if rt.policy.Fingerprint != idempotency.FingerprintOff {
+		call.Fingerprint, _ = by(requestFingerprint)
+	}
+	return call
+}
+
+// request gives the handler its request: with the attempt's context, and the
+// body that has been read.
+func (rt *route) request(ctx context.Context, r *http.Request, key string, body []byte) *http.Request {
+	r = r.WithContext(mountOf(rt.m.guard, r, key).enter(ctx))
+	if r.Body != nil && r.Body != http.NoBody {
+		r.Body = io.NopCloser(bytes.NewReader(body))
+	}
+	return r
+}
+
+// refuseMountedTwice tells the developer. It cannot be found at construction:
+// the two mounts do not know of each other.
+func (rt *route) refuseMountedTwice(w http.ResponseWriter, r *http.Request) {
+	rt.prepare(w.Header(), r, markRejected)
+	http.Error(w, "idempotency middleware mounted twice around operation "+rt.op.Name(),
+		http.StatusInternalServerError)
+}
+
+// answer says what the handler's response means for the record.
+func (rt *route) answer(c *capture) idempotency.Answer {
+	a, flags := c.finish(rt.recorded)
+	class := classify(a.status, rt.policy.Record)
+	if flags.broken || flags.hijacked {
+		class = idempotency.ClassUnknown
+	}
+	return idempotency.Answer{Class: class, Answer: a.encode()}
+}
+
+// classify puts a status into its class.
+func classify(status int, rule idempotency.RecordRule) idempotency.Class {
+	success := status >= 200 && status < 400
+	switch {
+	case success, rule == idempotency.RecordAll:
+		return idempotency.ClassRecord
+	case rule == idempotency.RecordSuccess, status >= 500:
+		return idempotency.ClassRelease
+	}
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestTimeout,
+		http.StatusTooEarly, http.StatusTooManyRequests:
+		return idempotency.ClassRelease // another try may well fare better
+	}
+	return idempotency.ClassRecord
+}

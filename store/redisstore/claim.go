@@ -1,0 +1,108 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/reprise-go/reprise/store"
+)
+
+// claim sends the claim together with a GET, so that a replay needs no second
+// round trip and an answer never passes through Lua.
+func (s *Store) claim(ctx context.Context, id store.ID, ev store.Claim) (store.Reply, error) {
+	reply, err := s.claimOnce(ctx, id, ev)
+	if !errors.Is(err, errMoved) {
+		return reply, err
+	}
+	// The recorded answer expired, or was replaced, between the two commands.
+	// The same owner may ask again.
+	s.counters.claimsRepeated.Add(1)
+	reply, err = s.claimOnce(ctx, id, ev)
+	if errors.Is(err, errMoved) {
+		return store.Reply{}, s.unavailable(ctx, ev.Name(), id, errMoved)
+	}
+	return reply, err
+}
+
+func (s *Store) claimOnce(ctx context.Context, id store.ID, ev store.Claim) (store.Reply, error) {
+	fresh := store.Record{Fingerprint: ev.Fingerprint, Scope: ev.Scope, Operation: ev.Operation}
+	cmd, body := s.runAndGet(ctx, s.scripts.claim, s.key(id),
+		ev.Owner.String(),
+		micros(ev.Lease),
+		millis(store.RunningTTL(ev.Lease, ev.Retention)),
+		takeOverWord(ev.TakeOver),
+		flagWord(ev.Wait),
+		appendRest(nil, id, &fresh),
+	)
+	reply, err := s.replyTo(ctx, ev.Name(), id, ev.Owner, cmd)
+	if err != nil || reply.Verdict != store.Recorded {
+		return reply, err
+	}
+	return s.withAnswer(ctx, ev.Name(), id, reply, body)
+}
+
+// withAnswer adds the answer that the GET brought, if it is the one that the
+// script spoke of.
+func (s *Store) withAnswer(
+	ctx context.Context, event string, id store.ID, reply store.Reply, body *redis.StringCmd,
+) (store.Reply, error) {
+	raw, err := body.Bytes()
+	switch {
+	case errors.Is(err, redis.Nil):
+		return store.Reply{}, errMoved
+	case err != nil:
+		return store.Reply{}, s.failed(ctx, event, id, err)
+	}
+	rec, err := decode(id, raw)
+	if err != nil {
+		return store.Reply{}, unreadableRecord(event, id, err)
+	}
+	if rec.State != store.Completed || rec.Token != reply.Token {
+		return store.Reply{}, errMoved
+	}
+	reply.Answer = rec.Answer
+	return reply, nil
+}
+
+// replyTo reads a script's reply to an event on one record.
+func (s *Store) replyTo(
+	ctx context.Context, event string, id store.ID, owner store.Owner, cmd *redis.Cmd,
+) (store.Reply, error) {
+	value, err := cmd.Result()
+	if err != nil {
+		return store.Reply{}, s.failed(ctx, event, id, err)
+	}
+	return s.replyFrom(ctx, event, id, owner, value)
+}
+
+func (s *Store) replyFrom(
+	ctx context.Context, event string, id store.ID, owner store.Owner, value any,
+) (store.Reply, error) {
+	a, err := answerOf(value, owner)
+	if err != nil {
+		return store.Reply{}, s.unavailable(ctx, event, id, err)
+	}
+	if a.verdict == verdictUnreadable {
+		return store.Reply{}, unreadableRecord(event, id, unreadable(a.detail))
+	}
+	reply, err := a.reply()
+	if err != nil {
+		return store.Reply{}, s.unavailable(ctx, event, id, err)
+	}
+	return reply, nil
+}
+
+func takeOverWord(mode store.TakeOver) string {
+	switch mode {
+	case store.TakeOverUnmarked:
+		return "unmarked"
+	case store.TakeOverAlways:
+		return "always"
+	default:
+		return "never"
+	}
+}
+
+func flagWord(flag bool) string { return string(digitOf(flag)) }

@@ -1,0 +1,56 @@
+// Package redisstore keeps records in Redis: a single server, a master behind
+// Sentinel, or a Redis Cluster.
+//
+//	rdb := redis.NewClient(&redis.Options{
+//		Addr:                  "127.0.0.1:6379",
+//		ContextTimeoutEnabled: true, // or a deadline does not end a call
+//	})
+//	records, err := redisstore.New(rdb)
+//	if err != nil {
+//		return err
+//	}
+//	defer records.Close()
+//	findings, err := records.Preflight(ctx) // what is wrong with this Redis?
+//
+// # What it promises
+//
+// Every event is one script on one key and follows [store.Step] to the letter,
+// by the server's clock. Every script recognises its own earlier execution by
+// the owner, because go-redis runs a script again by itself when a reply got
+// lost.
+//
+// Every event costs one round trip: a claim with its replay, a completion of
+// any size, a mark, a failure, a release, and up to 128 renewals together. Two
+// things add one: a script that the server does not know yet, which happens
+// after its start and after a failover, and a large answer that could not be
+// handed over in one piece (see [Stats]).
+//
+// Replays work on a server that is full or read-only. A full server refuses
+// new claims, before any handler runs, and lets running attempts finish.
+//
+// A record that cannot be understood is [store.ErrUnreadable] and stays
+// untouched. Whatever else is not a definite answer is [store.ErrUnavailable]
+// with its cause; the event may or may not have been executed. Neither a key,
+// nor a scope, nor anything of an answer appears in an error, and keys and
+// scopes reach Redis as digests only.
+//
+// # What it does not promise
+//
+// A context's deadline bounds a call, if the client has ContextTimeoutEnabled.
+// Cancelling a context does not interrupt a command that is on its way; no
+// setting of go-redis does that.
+//
+// Records are as safe as the server keeps them. One that evicts keys, or is
+// restarted without its data, or fails over to a replica that had not received
+// the last writes, forgets claims and answers. [Store.Preflight] finds what can
+// be found beforehand.
+//
+// # In Redis
+//
+// A record is a string named namespace:{digest}. When an attempt ends and
+// somebody waits for that, the record's new state is published on the channel
+// of the same name. For at most a minute there may also be
+// namespace:{digest}:owner, a large answer on its way into its record. A user
+// with narrowed rights needs all of that, and the commands that
+// [Store.Preflight] tries.
+package redisstore

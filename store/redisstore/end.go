@@ -1,0 +1,162 @@
+package redisstore
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/reprise-go/reprise/store"
+)
+
+const (
+	// largeAnswer is from where handing an answer over by a second key is
+	// cheaper than its way through Lua, by the cost of both to server and client.
+	largeAnswer = 4 << 10
+	// tempTTL is how long an answer on its way into its record is kept when the
+	// script that should take it never runs.
+	tempTTL = time.Minute
+)
+
+func (s *Store) mark(ctx context.Context, id store.ID, ev store.Mark) (store.Reply, error) {
+	cmd := s.run(ctx, s.rdb, s.scripts.mark, []string{s.key(id)}, ev.Owner.String())
+	return s.replyTo(ctx, ev.Name(), id, ev.Owner, cmd)
+}
+
+func (s *Store) complete(ctx context.Context, id store.ID, ev store.Complete) (store.Reply, error) {
+	if err := checkAttempt(ev.Attempt, ev.Answer); err != nil {
+		return store.Reply{}, fmt.Errorf("%w: %s: %w", store.ErrInvalid, ev.Name(), err)
+	}
+	if answerSize(ev.Answer) > largeAnswer {
+		cmd := s.completeLarge(ctx, id, ev)
+		if !sendAgain(cmd) {
+			return s.replyTo(ctx, ev.Name(), id, ev.Owner, cmd)
+		}
+		s.counters.largeFallbacks.Add(1)
+		s.log.WarnContext(ctx, "a large answer takes the slow path", "record", id.Short(), "bytes", answerSize(ev.Answer))
+	}
+	rec := recordOf(ev.Attempt, ev.Answer)
+	args := append(endArgs(ev.Attempt, ev.Adoption, ev.Retention), appendRest(nil, id, &rec), appendAnswer(nil, ev.Answer))
+	cmd := s.run(ctx, s.rdb, s.scripts.complete, []string{s.key(id)}, args...)
+	return s.replyTo(ctx, ev.Name(), id, ev.Owner, cmd)
+}
+
+// completeLarge writes the completed record under a second name and has a
+// script rename it, in one round trip. The name holds the owner, so that two
+// owners cannot take each other's answer.
+func (s *Store) completeLarge(ctx context.Context, id store.ID, ev store.Complete) *redis.Cmd {
+	rec := recordOf(ev.Attempt, ev.Answer)
+	key := s.key(id)
+	keys := []string{key, key + ":" + ev.Owner.String()}
+	args := endArgs(ev.Attempt, ev.Adoption, ev.Retention)
+
+	pipe := s.rdb.Pipeline()
+	// Its error does not matter: the script looks whether the key is there.
+	pipe.Set(ctx, keys[1], encode(id, &rec), tempTTL)
+	cmd := s.scripts.completeLarge.EvalSha(ctx, pipe, keys, args...)
+	_, _ = pipe.Exec(ctx)
+	if noScript(cmd.Err()) {
+		s.counters.scriptLoads.Add(1)
+		cmd = s.scripts.completeLarge.Eval(ctx, s.rdb, keys, args...)
+	}
+	return cmd
+}
+
+// sendAgain reports that a large answer must take the way through Lua: it could
+// not be written or was not found, or the two keys are being moved to another
+// node and have not both arrived.
+func sendAgain(cmd *redis.Cmd) bool {
+	if redis.HasErrorPrefix(cmd.Err(), "TRYAGAIN") {
+		return true
+	}
+	parts, err := cmd.Slice()
+	return err == nil && len(parts) > 0 && parts[0] == verdictAgain
+}
+
+func (s *Store) fail(ctx context.Context, id store.ID, ev store.Fail) (store.Reply, error) {
+	if err := checkAttempt(ev.Attempt, store.Answer{}); err != nil {
+		return store.Reply{}, fmt.Errorf("%w: %s: %w", store.ErrInvalid, ev.Name(), err)
+	}
+	rec := recordOf(ev.Attempt, store.Answer{})
+	args := append(endArgs(ev.Attempt, ev.Adoption, store.RunningTTL(ev.Lease, ev.Retention)),
+		appendRest(nil, id, &rec), flagWord(ev.Marked), micros(ev.Backoff))
+	cmd := s.run(ctx, s.rdb, s.scripts.fail, []string{s.key(id)}, args...)
+	return s.replyTo(ctx, ev.Name(), id, ev.Owner, cmd)
+}
+
+func (s *Store) release(ctx context.Context, id store.ID, ev store.Release) (store.Reply, error) {
+	rec := recordOf(ev.Attempt, store.Answer{})
+	cmd := s.run(ctx, s.rdb, s.scripts.release, []string{s.key(id)},
+		ev.Owner.String(),
+		millis(ev.Retention),
+		millis(store.TombstoneTTL),
+		flagWord(ev.Void),
+		micros(ev.Lease),
+		appendRest(nil, id, &rec),
+	)
+	return s.replyTo(ctx, ev.Name(), id, ev.Owner, cmd)
+}
+
+// settle sends an answer of any size through Lua: only the record knows the
+// fingerprint and operation that a second key would have to hold, and outcomes
+// are rarely settled.
+func (s *Store) settle(ctx context.Context, id store.ID, ev store.Settle) (store.Reply, error) {
+	decision, codec, answer := "release", []byte{}, []byte{}
+	if ev.Answer != nil {
+		if err := checkSize(*ev.Answer); err != nil {
+			return store.Reply{}, fmt.Errorf("%w: %s: %w", store.ErrInvalid, ev.Name(), err)
+		}
+		decision, codec, answer = "complete", appendCodec(nil, *ev.Answer), appendAnswer(nil, *ev.Answer)
+	}
+	cmd := s.run(ctx, s.rdb, s.scripts.settle, []string{s.key(id)},
+		ev.Owner.String(), int64(ev.Token), millis(ev.Retention), flagWord(ev.Running), decision, codec, answer)
+	return s.replyTo(ctx, ev.Name(), id, ev.Owner, cmd)
+}
+
+// endArgs are the first arguments of complete, complete_large and fail.
+func endArgs(a store.Attempt, adoption store.Adoption, ttl time.Duration) []any {
+	return []any{
+		a.Owner.String(),
+		int64(a.Token),
+		int64(adoption.Confirmed.Add(adoption.Within)),
+		millis(ttl),
+		a.Number,
+		micros(a.Lease),
+		int64(a.Started),
+	}
+}
+
+// recordOf is the record that is written if the store has lost its own. The
+// scripts fill in the head.
+func recordOf(a store.Attempt, answer store.Answer) store.Record {
+	return store.Record{
+		State:       store.Completed,
+		Owner:       a.Owner,
+		Fingerprint: a.Fingerprint,
+		Scope:       a.Scope,
+		Operation:   a.Operation,
+		Answer:      answer,
+	}
+}
+
+// checkAttempt keeps an adopted record readable: what does not fit its fields
+// would make it corrupt.
+func checkAttempt(a store.Attempt, answer store.Answer) error {
+	switch {
+	case a.Token < 0 || a.Token > maxNumber:
+		return fmt.Errorf("Token %d is out of range", a.Token)
+	case a.Number < 0 || a.Number > maxAttempt:
+		return fmt.Errorf("Number %d is out of range", a.Number)
+	case a.Started < 0 || a.Started > maxNumber:
+		return fmt.Errorf("Started %d is out of range", a.Started)
+	}
+	return checkSize(answer)
+}
+
+func checkSize(a store.Answer) error {
+	if size := answerSize(a); size > maxAnswer {
+		return fmt.Errorf("Answer has %d bytes, more than %d", size, maxAnswer)
+	}
+	return nil
+}

@@ -1,0 +1,189 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/reprise-go/reprise/store"
+)
+
+// Store keeps records in Redis. It implements [store.Store] and
+// [store.Preflighter]. All methods may be called concurrently, and any number
+// of processes may share the Redis and the namespace.
+type Store struct {
+	rdb      redis.UniversalClient
+	renewals redis.UniversalClient // the reserved client, or rdb
+	reserved bool                  // renewals is ours to close
+
+	namespace string
+	log       *slog.Logger
+	scripts   scripts
+	clusters  clusters
+	counters  counters
+	closed    atomic.Bool
+}
+
+var (
+	_ store.Store       = (*Store)(nil)
+	_ store.Preflighter = (*Store)(nil)
+)
+
+// New returns a store on a Redis client: a *redis.Client, for a single server
+// or through Sentinel, or a *redis.ClusterClient. New does not connect.
+//
+// Renewals go over a few connections of their own, made from the client's
+// options when the first one is due, so that requests which use up the
+// client's pool cannot make running attempts lose their leases. The client's
+// hooks do not see them. For any other implementation of
+// [redis.UniversalClient], such as a wrapper, renewals share the connections
+// of the rest.
+//
+// A *redis.Ring is refused, a client without ContextTimeoutEnabled is unless
+// [AllowNoContextTimeout] is given, and so is a bad namespace. The client stays
+// the caller's to close, after the store.
+func New(rdb redis.UniversalClient, opts ...Option) (*Store, error) {
+	set, err := newSettings(opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkClient(rdb, set); err != nil {
+		return nil, err
+	}
+	s := &Store{
+		rdb:       rdb,
+		namespace: set.namespace,
+		log:       set.logger,
+		scripts:   newScripts(),
+	}
+	s.renewals, s.reserved = reserve(rdb)
+	s.clusters = newClusters(s.rdb, s.renewals)
+	return s, nil
+}
+
+// Apply implements [store.Store], in one round trip.
+func (s *Store) Apply(ctx context.Context, id store.ID, event store.Event) (store.Reply, error) {
+	if err := store.Validate(event); err != nil {
+		return store.Reply{}, err
+	}
+	if err := s.ready(ctx); err != nil {
+		return store.Reply{}, s.unavailable(ctx, event.Name(), id, err)
+	}
+	switch ev := event.(type) {
+	case store.Claim:
+		return s.claim(ctx, id, ev)
+	case store.Renew:
+		result := s.Renew(ctx, []store.Renewal{{ID: id, Renew: ev}})[0]
+		return result.Reply, result.Err
+	case store.Mark:
+		return s.mark(ctx, id, ev)
+	case store.Complete:
+		return s.complete(ctx, id, ev)
+	case store.Fail:
+		return s.fail(ctx, id, ev)
+	case store.Release:
+		return s.release(ctx, id, ev)
+	case store.Settle:
+		return s.settle(ctx, id, ev)
+	}
+	return store.Reply{}, fmt.Errorf("%w: %T is not an event that this store knows", store.ErrInvalid, event)
+}
+
+// Lookup implements [store.Store], in one round trip. Expires is the server's
+// time of the answer plus what the key had left to live, to the millisecond.
+func (s *Store) Lookup(ctx context.Context, id store.ID) (store.Record, error) {
+	if err := s.ready(ctx); err != nil {
+		return store.Record{}, s.unavailable(ctx, lookup, id, err)
+	}
+	for range 2 {
+		rec, err := s.lookup(ctx, id)
+		if !errors.Is(err, errMoved) {
+			return rec, err
+		}
+	}
+	return store.Record{}, s.unavailable(ctx, lookup, id, errMoved)
+}
+
+const lookup = "lookup"
+
+func (s *Store) lookup(ctx context.Context, id store.ID) (store.Record, error) {
+	life, body := s.runAndGet(ctx, s.scripts.lookup, s.key(id))
+	raw, err := body.Bytes()
+	switch {
+	case errors.Is(err, redis.Nil):
+		return store.Record{}, nil
+	case err != nil:
+		return store.Record{}, s.failed(ctx, lookup, id, err)
+	}
+	numbers, err := life.Int64Slice()
+	if err == nil && len(numbers) != 2 {
+		err = errReply
+	}
+	if err != nil {
+		return store.Record{}, s.failed(ctx, lookup, id, err)
+	}
+	rec, err := decode(id, raw)
+	if err != nil {
+		return store.Record{}, unreadableRecord(lookup, id, err)
+	}
+	rec.Expires, err = expiry(store.Instant(numbers[0]), numbers[1])
+	return rec, err
+}
+
+// Stats counts what a store had to work around since it was made.
+type Stats struct {
+	// LargeFallbacks counts completions above 4 KiB whose answer had to be sent
+	// a second time, through Lua, because the server was full or in the middle
+	// of moving a slot. Each blocks the server for about 2 µs a KiB.
+	LargeFallbacks int64
+	// ScriptLoads counts scripts that a server did not know and got again: a
+	// few after every start or failover.
+	ScriptLoads int64
+	// ClaimsRepeated counts claims that found an answer which was gone, or
+	// another, a moment later, and were sent once more.
+	ClaimsRepeated int64
+	// MapReloads counts how often the failure of a cluster's node made the store
+	// ask for the map of slots again.
+	MapReloads int64
+}
+
+type counters struct {
+	largeFallbacks, scriptLoads, claimsRepeated atomic.Int64
+}
+
+// Stats returns the counts so far.
+func (s *Store) Stats() Stats {
+	return Stats{
+		LargeFallbacks: s.counters.largeFallbacks.Load(),
+		ScriptLoads:    s.counters.scriptLoads.Load(),
+		ClaimsRepeated: s.counters.claimsRepeated.Load(),
+		MapReloads:     s.clusters.reloads.Load(),
+	}
+}
+
+// Close closes the connections that the store opened itself, which are those
+// for renewals, and leaves the client alone. Every later call is
+// [store.ErrUnavailable] with [redis.ErrClosed] as its cause. Closing again
+// does nothing.
+func (s *Store) Close() error {
+	if s.closed.Swap(true) || !s.reserved {
+		return nil
+	}
+	return s.renewals.Close()
+}
+
+// ready reports why nothing should be sent at all.
+func (s *Store) ready(ctx context.Context) error {
+	if s.closed.Load() {
+		return redis.ErrClosed
+	}
+	return context.Cause(ctx)
+}
+
+// key returns the name of a record. The braces make the digest alone decide
+// the cluster slot, for the names that are derived from it, too.
+func (s *Store) key(id store.ID) string { return s.namespace + ":{" + id.String() + "}" }
