@@ -40,7 +40,7 @@ func start(args []string, stdout, stderr io.Writer) int {
 	return 1
 }
 
-// run serves until a signal comes, and drains.
+// run opens what the service stands on, and serves until a signal comes.
 func run(cfg config, stdout, stderr io.Writer) (err error) {
 	log, err := newLogger(cfg.log, stderr)
 	if err != nil {
@@ -72,7 +72,13 @@ func run(cfg config, stdout, stderr io.Writer) (err error) {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
+	// The kernel accepts from here on, and keeps connections until Serve comes.
+	fmt.Fprintf(stdout, "READY http=%s grpc=off store=%s\n", listener.Addr(), records.name)
+	return serve(signals, listener, api, guard, log)
+}
 
+// serve answers requests until ctx ends, then drains.
+func serve(ctx context.Context, l net.Listener, api http.Handler, guard *idempotency.Guard, log *slog.Logger) error {
 	gate := &gate{}
 	server := &http.Server{
 		Handler:           gate.wrap(api),
@@ -80,16 +86,14 @@ func run(cfg config, stdout, stderr io.Writer) (err error) {
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	fmt.Fprintf(stdout, "READY http=%s grpc=off store=%s\n", listener.Addr(), records.name)
-
+	go func() { served <- server.Serve(l) }()
 	select {
 	case err := <-served:
 		return err
-	case <-signals.Done():
+	case <-ctx.Done():
 	}
 	log.Info("draining")
-	err = drain(gate, guard, server)
-	<-served // Serve returns as soon as the server is shut down
+	err := drain(gate, guard, server)
+	<-served // it returns as soon as the server is shut down
 	return err
 }

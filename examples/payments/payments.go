@@ -216,7 +216,8 @@ func (s *service) fail(w http.ResponseWriter, r *http.Request, err error) {
 
 // showPayment answers with a payment. Its ETag changes with its content.
 func showPayment(w http.ResponseWriter, status int, p payment) {
-	w.Header().Set("ETag", fmt.Sprintf(`"%x"`, sha256.Sum256(encode(p)))[:18]+`"`)
+	sum := sha256.Sum256(encode(p))
+	w.Header().Set("ETag", fmt.Sprintf(`"%x"`, sum[:8]))
 	writeJSON(w, status, p)
 }
 

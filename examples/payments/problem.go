@@ -50,13 +50,25 @@ func writeProblem(w http.ResponseWriter, err error) {
 	if f.retryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(f.retryAfter.Seconds())))
 	}
-	write(w, f.status, "application/problem+json", struct {
-		Type   string `json:"type"`
-		Title  string `json:"title"`
-		Status int    `json:"status"`
-		Code   string `json:"code"`
-		Detail string `json:"detail"`
-	}{"urn:example:payments:" + f.code, http.StatusText(f.status), f.status, f.code, f.detail})
+	write(w, f.status, "application/problem+json", problem{
+		Type:      "urn:example:payments:" + f.code,
+		Title:     http.StatusText(f.status),
+		Status:    f.status,
+		Detail:    f.detail,
+		Code:      f.code,
+		Retryable: f.status == http.StatusServiceUnavailable || f.status == http.StatusTooManyRequests,
+	})
+}
+
+// problem has the members that the library's own problems have, so that clients
+// need one decoder.
+type problem struct {
+	Type      string `json:"type"`
+	Title     string `json:"title"`
+	Status    int    `json:"status"`
+	Detail    string `json:"detail"`
+	Code      string `json:"code"`
+	Retryable bool   `json:"retryable"`
 }
 
 func writeJSON(w http.ResponseWriter, status int, body any) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
@@ -43,7 +44,7 @@ func onRedis(rdb redis.UniversalClient, name, namespace string) (*backend, error
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%w: %w", errUsage, err), rdb.Close())
 	}
-	return &backend{records, name, rdb.Close}, nil
+	return &backend{records, name, func() error { return errors.Join(records.Close(), rdb.Close()) }}, nil
 }
 
 // openEmbedded runs a Redis inside the process, for a first look at the service.
@@ -70,6 +71,10 @@ func openEmbedded(namespace string) (*backend, error) {
 	return b, nil
 }
 
+// reloadInterval bounds how long a cluster's client goes on asking a master that
+// has been replaced. The default of go-redis is a minute.
+const reloadInterval = 5 * time.Second
+
 // newClient reads a Redis URL. The parameter master_name makes it one of
 // Sentinels, the parameter addr without it one of a cluster. The library wants
 // its deadlines heeded, which in go-redis is an option.
@@ -92,6 +97,7 @@ func newClient(rawURL string) (client redis.UniversalClient, name string, err er
 			return nil, "", withoutURL(err)
 		}
 		opt.ContextTimeoutEnabled = true
+		opt.ClusterStateReloadInterval = reloadInterval
 		return redis.NewClusterClient(opt), "cluster", nil
 	default:
 		opt, err := redis.ParseURL(rawURL)

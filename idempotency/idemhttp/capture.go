@@ -70,6 +70,7 @@ type capture struct {
 	fixed    http.Header // the header at that moment
 	declared int64       // a valid Content-Length in it, else -1
 	written  int64       // attempted body bytes, counted as net/http does
+	accepted int64       // those that are part of the body
 	body     []byte
 	// sniffable is how much of the body net/http would have looked at for the
 	// Content-Type: all that was there at the first flush. -1 without a flush.
@@ -205,6 +206,7 @@ func (c *capture) write(p []byte) (int, error) {
 	if c.declared >= 0 && c.written > c.declared {
 		return 0, http.ErrContentLength
 	}
+	c.accepted += int64(len(p))
 	return c.keep(p)
 }
 

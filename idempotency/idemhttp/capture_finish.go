@@ -75,10 +75,11 @@ func (c *capture) fixContentType() {
 	c.fixed.Set("Content-Type", http.DetectContentType(prefix))
 }
 
-// wrongLength compares the declared length with the bytes that the handler tried
-// to write. One that stopped because its client has gone is not to blame.
+// wrongLength reports that the body has another length than the header says. A
+// handler that stopped because its client has gone is not to blame, and one
+// that was kept from writing more than it declared leaves a complete body.
 func (c *capture) wrongLength() bool {
-	return c.declared >= 0 && c.written != c.declared &&
+	return c.declared >= 0 && c.accepted != c.declared &&
 		!c.head && bodyAllowed(c.status) && c.flowErr == nil
 }
 
@@ -159,18 +160,15 @@ func (c *capture) pourTrailers() {
 			client[name] = slices.Clone(values)
 		}
 	}
-	if late && c.flowErr == nil {
+	if late && c.flowErr == nil && !c.head && bodyAllowed(c.status) {
 		// A writer without flush sends no late trailers; nothing is to be done.
 		_ = http.NewResponseController(c.under).Flush()
 	}
 }
 
-// recordedTrailers returns the trailers that a server sends with this response,
-// without those that are not safe to send or to keep.
+// recordedTrailers returns the trailers, without those that are not safe to send
+// or to keep. Whether a response can have them at all is the server's to say.
 func (c *capture) recordedTrailers() []field {
-	if c.head || !bodyAllowed(c.status) {
-		return nil
-	}
 	trailers := http.Header{}
 	for key, values := range c.handler {
 		if name, ok := strings.CutPrefix(key, http.TrailerPrefix); ok {

@@ -176,6 +176,7 @@ func TestDisarmedFaultDoesNotFire(t *testing.T) {
 // reported is a test whose failures are kept apart from this one's.
 type reported struct {
 	*testing.T
+
 	errors   []string
 	cleanups []func()
 }

@@ -238,6 +238,7 @@ func (l *link) spoil(f *Fault, frame []byte) {
 		reset(l.client)
 	case loseReply:
 		_ = l.client.Close()
+	default: // swallowed: nothing but silence from here on
 	}
 	l.mute = true
 }

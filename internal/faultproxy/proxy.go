@@ -16,7 +16,7 @@ const dialWithin = 5 * time.Second
 type Proxy struct {
 	t        testing.TB
 	target   string
-	listener net.Listener
+	listener *net.TCPListener
 	closed   chan struct{}  // ends every wait
 	running  sync.WaitGroup // the acceptor and all links
 
@@ -32,7 +32,7 @@ type Proxy struct {
 // for by number and never fired, because such a test has shown nothing.
 func Start(t testing.TB, target string) *Proxy {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // returns at once
+	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatalf("faultproxy: %v", err)
 	}
@@ -62,14 +62,13 @@ func (p *Proxy) close() {
 
 func (p *Proxy) accept() {
 	for {
-		conn, err := p.listener.Accept()
+		client, err := p.listener.AcceptTCP()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
 		if err != nil {
 			continue // the client has already gone
 		}
-		client := conn.(*net.TCPConn) //nolint:forcetypeassert // from a TCP listener
 		p.running.Go(func() { p.serve(client) })
 	}
 }
@@ -86,7 +85,7 @@ func (p *Proxy) serve(client *net.TCPConn) {
 		reset(client)
 		return
 	}
-	l := newLink(p, client, conn.(*net.TCPConn)) //nolint:forcetypeassert // dialled as TCP
+	l := newLink(p, client, conn.(*net.TCPConn)) //nolint:errcheck // dialled as TCP, so it is
 	p.add(l)
 	l.run()
 	p.remove(l)

@@ -41,6 +41,30 @@ func TestF29LateReplyCountsFromWhenItWasSent(t *testing.T) {
 	})
 }
 
+func TestLateFailureOfAnAbandonedCallMeansNothing(t *testing.T) {
+	t.Parallel()
+	bubbleWith(t, lease.Config[int]{CallTimeout: 3200 * time.Millisecond}, func(t *testing.T, s *stage) {
+		s.setBefore(func(context.Context, []int) error {
+			if len(s.calls()) == 1 {
+				time.Sleep(3700 * time.Millisecond)
+				return errDown
+			}
+			time.Sleep(3 * time.Second)
+			return nil
+		})
+		h := s.hold(1)
+		for len(s.calls()) < 2 {
+			pass(10 * time.Millisecond)
+		}
+		assert.Equal(t, 3600*time.Millisecond, s.calls()[1].Sub(s.calls()[0]), "a timeout and an eighth")
+		pass(5 * time.Second)
+		assert.Len(t, s.calls(), 2, "no third while the second is within its time")
+		assert.Equal(t, s.calls()[1].Add(length-margin), h.Deadline())
+		h.finish()
+		pass(length)
+	})
+}
+
 func TestF30LatencyAboveTheLeaseGivesItUp(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, s *stage) {

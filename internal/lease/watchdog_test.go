@@ -232,6 +232,20 @@ func TestOutageAtTheMaximumHoldIsUnconfirmed(t *testing.T) {
 	})
 }
 
+func TestCallUnderWayWhenTheLeaseRunsOutIsUnconfirmed(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, s *stage) {
+		s.setBefore(hang)
+		h := s.holdWith(1, lease.Spec{
+			Lease: time.Second, MaxHold: time.Second,
+			Since: time.Now().Add(-900 * time.Millisecond),
+		})
+		pass(time.Second)
+		assert.Len(t, s.calls(), 1)
+		assert.Equal(t, []lease.Reason{lease.ReasonUnconfirmed}, h.reasons())
+	})
+}
+
 func TestLeaseCountsFromBeforeTheClaim(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

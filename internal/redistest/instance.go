@@ -103,20 +103,23 @@ var processID = regexp.MustCompile(`process_id:(\d+)\r`)
 // ready reports whether the port answers, and answers as our own process:
 // somebody else's server may have taken the port a moment before ours could.
 func (in *instance) ready(ctx context.Context) (bool, error) {
+	// Whoever has the port instead of us need not be a Redis that answers.
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", loopback(in.port))
 	if err != nil {
-		return false, nil //nolint:nilerr // refused: not listening yet
+		return false, nil // refused: not listening yet
 	}
 	_ = conn.Close()
 
 	rdb := redis.NewClient(in.options())
 	defer func() { _ = rdb.Close() }()
 	if err := rdb.Ping(ctx).Err(); err != nil {
-		return false, nil //nolint:nilerr // still loading, or just going away
+		return false, nil // still loading, or just going away
 	}
 	info, err := rdb.Info(ctx, "server").Result()
 	if err != nil {
-		return false, nil //nolint:nilerr // as above
+		return false, nil // as above
 	}
 	match := processID.FindStringSubmatch(info)
 	if match == nil || match[1] != strconv.Itoa(in.proc.pid()) {

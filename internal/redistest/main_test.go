@@ -3,8 +3,9 @@ package redistest_test
 import (
 	"testing"
 
-	"github.com/reprise-go/reprise/internal/redistest"
 	"go.uber.org/goleak"
+
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 // shared is what this package offers to others, used as they use it.

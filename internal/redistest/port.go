@@ -19,8 +19,8 @@ const (
 // process may take it before its user does; the caller tries again then.
 func freePort() int {
 	for {
-		port := firstPort + rand.IntN(lastPort-firstPort) //nolint:gosec // not a secret
-		ln, err := net.Listen("tcp", loopback(port))      //nolint:noctx // returns at once
+		port := firstPort + rand.IntN(lastPort-firstPort)
+		ln, err := net.Listen("tcp", loopback(port)) //nolint:noctx // returns at once
 		if err != nil {
 			continue
 		}

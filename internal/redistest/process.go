@@ -26,7 +26,7 @@ func spawn(dir, logfile string, args []string) (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open server log: %w", err)
 	}
-	//nolint:gosec,noctx // a test's own server, whose life ends by its pid and not by a context
+	//nolint:noctx // a test's own server, whose life ends by its pid and not by a context
 	cmd := exec.Command(binary, args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
 	cmd.SysProcAttr = childAttributes()

@@ -74,6 +74,7 @@ func TestStartReportsTheServersOwnWords(t *testing.T) {
 // recorder is a test that can be failed without failing this one.
 type recorder struct {
 	testing.TB
+
 	said string
 }
 

@@ -80,14 +80,10 @@ func (s *Store) replyTo(
 func (s *Store) replyFrom(
 	ctx context.Context, event string, id store.ID, owner store.Owner, value any,
 ) (store.Reply, error) {
-	a, err := answerOf(value, owner)
-	if err != nil {
-		return store.Reply{}, s.unavailable(ctx, event, id, err)
+	reply, err := parseReply(value, owner)
+	if field := unreadable(""); errors.As(err, &field) {
+		return store.Reply{}, unreadableRecord(event, id, field)
 	}
-	if a.verdict == verdictUnreadable {
-		return store.Reply{}, unreadableRecord(event, id, unreadable(a.detail))
-	}
-	reply, err := a.reply()
 	if err != nil {
 		return store.Reply{}, s.unavailable(ctx, event, id, err)
 	}

@@ -71,7 +71,7 @@ func sendAgain(cmd *redis.Cmd) bool {
 		return true
 	}
 	parts, err := cmd.Slice()
-	return err == nil && len(parts) > 0 && parts[0] == verdictAgain
+	return err == nil && len(parts) > 0 && parts[0] == wordAgain
 }
 
 func (s *Store) fail(ctx context.Context, id store.ID, ev store.Fail) (store.Reply, error) {

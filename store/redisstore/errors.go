@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -42,12 +43,23 @@ func (u *unavailable) Unwrap() []error { return u.causes }
 
 func (s *Store) unavailable(ctx context.Context, event string, id store.ID, cause error) error {
 	causes := []error{store.ErrUnavailable, cause}
-	// A deadline that ends a command is a network timeout to go-redis, which
-	// does not match context.DeadlineExceeded.
-	if ended := ctx.Err(); ended != nil && !errors.Is(cause, ended) {
+	if ended := endOf(ctx); ended != nil && !errors.Is(cause, ended) {
 		causes = append(causes, ended)
 	}
 	return &unavailable{event: event, id: id, causes: causes, text: discreet(id, cause)}
+}
+
+// endOf returns why a context ended. A deadline that ends a command is a network
+// timeout to go-redis, which does not match context.DeadlineExceeded, and which
+// may come a moment before the context's own timer.
+func endOf(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
+	}
+	return nil
 }
 
 // failed turns the error of a command into one of the contract's, and has a

@@ -74,26 +74,49 @@ func (s *Store) pipeGet(ctx context.Context, run runner, key string, args []any)
 	return reply, body
 }
 
-// answer is what a script returns about one record.
-type answer struct {
-	verdict string
-	now     store.Instant
-	detail  string // a record's head, an algorithm, or the field that is unreadable
-}
-
-// Verdicts of scripts that are none of the contract's.
+// Words of scripts that are no verdict of the contract.
 const (
-	verdictUnreadable = "unreadable"
-	verdictAgain      = "again" // send the answer through Lua
+	wordUnreadable = "unreadable"
+	wordAgain      = "again" // send the answer through Lua
 )
 
-// answerOf reads the reply of a script to an owner's event.
-func answerOf(reply any, owner store.Owner) (answer, error) {
-	parts, ok := reply.([]any)
+// answer is what a script returns about one record.
+type answer struct {
+	word   string
+	now    store.Instant
+	detail string // a record's head, an algorithm, or the field that is unreadable
+}
+
+// parseReply reads what a script returned to an owner's event. Fields that the
+// verdict does not name stay zero. The error is of type [unreadable] if the
+// record is.
+func parseReply(value any, owner store.Owner) (store.Reply, error) {
+	a, err := parseAnswer(value, owner)
+	if err != nil {
+		return store.Reply{}, err
+	}
+	if a.word == wordUnreadable {
+		return store.Reply{}, unreadable(a.detail)
+	}
+	r := store.Reply{Verdict: a.verdict(), Now: a.now}
+	switch r.Verdict {
+	case 0:
+		return store.Reply{}, errReply
+	case store.OtherAlgorithm:
+		r.Algorithm = strings.TrimRight(a.detail, " ")
+	case store.Claimed, store.InProgress, store.OutcomeUnknown, store.Recorded:
+		return a.describe(r)
+	}
+	return r, nil
+}
+
+// parseAnswer also makes sure that the reply is not another request's.
+func parseAnswer(value any, owner store.Owner) (answer, error) {
+	parts, ok := value.([]any)
 	if !ok || len(parts) != 4 {
 		return answer{}, errReply
 	}
-	verdict, ok1 := parts[0].(string)
+	word, ok1 := parts[0].(string)
 	now, ok2 := parts[1].(int64)
 	asker, ok3 := parts[2].(string)
 	detail, ok4 := parts[3].(string)
@@ -103,28 +126,12 @@ func answerOf(reply any, owner store.Owner) (answer, error) {
 	if asker != owner.String() {
 		return answer{}, errForeignReply
 	}
-	return answer{verdict: verdict, now: store.Instant(now), detail: detail}, nil
+	return answer{word: word, now: store.Instant(now), detail: detail}, nil
 }
 
-// reply turns an answer into the contract's. Fields that the verdict does not
-// name stay zero.
-func (a answer) reply() (store.Reply, error) {
-	verdict := a.verdictOf()
-	r := store.Reply{Verdict: verdict, Now: a.now}
-	switch verdict {
-	case store.Claimed, store.InProgress, store.OutcomeUnknown, store.Recorded:
-		return r, a.describe(&r)
-	case store.OtherAlgorithm:
-		r.Algorithm = strings.TrimRight(a.detail, " ")
-	case 0:
-		return store.Reply{}, errReply
-	}
-	return r, nil
-}
-
-func (a answer) verdictOf() store.Verdict {
+func (a answer) verdict() store.Verdict {
 	for v := store.Claimed; v <= store.Refused; v++ {
-		if v.String() == a.verdict {
+		if v.String() == a.word {
 			return v
 		}
 	}
@@ -132,10 +139,10 @@ func (a answer) verdictOf() store.Verdict {
 }
 
 // describe fills in the attempt that the verdict speaks of.
-func (a answer) describe(r *store.Reply) error {
+func (a answer) describe(r store.Reply) (store.Reply, error) {
 	head, err := decodeHead([]byte(a.detail))
 	if err != nil {
-		return errReply
+		return store.Reply{}, errReply
 	}
 	r.Token, r.Attempt, r.Started = head.Token, head.Attempt, head.Started
 	switch r.Verdict {
@@ -148,7 +155,7 @@ func (a answer) describe(r *store.Reply) error {
 	case store.Recorded:
 		r.Finished = head.Finished
 	}
-	return nil
+	return r, nil
 }
 
 // expiry returns when a key with so many milliseconds left is gone.

@@ -1,0 +1,390 @@
+package idempotency_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/reprise-go/reprise/idempotency"
+	"github.com/reprise-go/reprise/store"
+)
+
+func TestFirstExecutionTakesTwoRoundTripsAndReplayOne_R1(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := start(t, newBackend())
+		op := p.operation(t)
+
+		first, err := op.Execute(t.Context(), call("k"), takes(900*time.Millisecond, "a"))
+		require.NoError(t, err)
+		assert.Equal(t, idempotency.Executed, first.Outcome)
+		assert.True(t, first.Recorded)
+		assert.Equal(t, recorded("a"), first.Answer)
+		assert.Equal(t, 1, first.Attempt)
+		assert.Equal(t, 2, p.node.count(""), "claim and complete; no renewal within a third of the lease")
+		finished := time.Now()
+
+		time.Sleep(time.Hour)
+		second, err := op.Execute(t.Context(), call("k"), forbidden(t))
+		require.NoError(t, err)
+		assert.Equal(t, idempotency.Result{
+			Outcome:    idempotency.Replayed,
+			Recorded:   true,
+			Answer:     recorded("a"),
+			Attempt:    1,
+			Token:      first.Token,
+			RecordedAt: finished.UTC(),
+		}, second)
+		assert.Equal(t, 3, p.node.count(""))
+	})
+}
+
+func TestDuplicateWhileRunningIsRefusedInOneRoundTrip_C2(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := start(t, newBackend())
+		op := p.operation(t)
+		w := newWork()
+		first := begin(t.Context(), op, call("k"), w.run)
+		synctest.Wait()
+
+		before := p.node.count("")
+		_, err := op.Execute(t.Context(), call("k"), forbidden(t))
+		refused := refusal(t, err, idempotency.ErrInProgress)
+		assert.Equal(t, before+1, p.node.count(""))
+		assert.Equal(t, time.Second, refused.RetryAfter)
+		id, _ := p.node.backend.only(t)
+		assert.Equal(t, id.Short(), refused.ID)
+		assert.Equal(t, "pay", refused.Operation)
+
+		w.end <- recorded("a")
+		result, err := first.wait()
+		require.NoError(t, err)
+		assert.True(t, result.Recorded)
+		assert.EqualValues(t, 1, w.runs.Load())
+	})
+}
+
+func TestRetryAfterIsTheAgeWithinASecondAndTheRestOfTheLease(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		age  time.Duration
+		want time.Duration
+	}{
+		{"young: a second", 10 * time.Millisecond, time.Second},
+		{"the age", 7 * time.Second, 7 * time.Second},
+		{"no more than the rest of the lease", 25 * time.Second, 5 * time.Second},
+		{"no less than a second, though less is left", 29500 * time.Millisecond, time.Second},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := start(t, newBackend())
+				p.node.always(lostRequest, "renew")
+				op := p.operation(t, idempotency.Policy{Lease: 30 * time.Second})
+				w := newWork()
+				first := begin(t.Context(), op, call("k"), w.run)
+				time.Sleep(tt.age)
+
+				_, err := op.Execute(t.Context(), call("k"), forbidden(t))
+				assert.Equal(t, tt.want, refusal(t, err, idempotency.ErrInProgress).RetryAfter)
+
+				w.end <- recorded("a")
+				_, err = first.wait()
+				require.NoError(t, err)
+			})
+		})
+	}
+}
+
+func TestAHundredDuplicatesAtOnceRunOnce_C1(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend()
+		var ops []*idempotency.Operation
+		for range 3 {
+			ops = append(ops, start(t, b).operation(t))
+		}
+		var runs atomic.Int32
+		executions := make([]*running, 100)
+		for i := range executions {
+			executions[i] = begin(t.Context(), ops[i%3], call("k"), func(context.Context) idempotency.Answer {
+				runs.Add(1)
+				time.Sleep(time.Second)
+				return recorded("a")
+			})
+		}
+		executed := 0
+		for _, e := range executions {
+			result, err := e.wait()
+			if errors.Is(err, idempotency.ErrInProgress) {
+				continue
+			}
+			require.NoError(t, err)
+			assert.Equal(t, recorded("a"), result.Answer)
+			if result.Outcome == idempotency.Executed {
+				executed++
+			}
+		}
+		assert.EqualValues(t, 1, runs.Load())
+		assert.Equal(t, 1, executed)
+	})
+}
+
+func TestAnotherRequestUnderTheSameKeyIsAMismatch(t *testing.T) {
+	t.Parallel()
+	other := call("k")
+	other.Fingerprint = print("another body")
+	mismatch := func(t *testing.T, p *process, op *idempotency.Operation) {
+		t.Helper()
+		before := p.node.count("")
+		_, err := op.Execute(t.Context(), other, forbidden(t))
+		assert.Zero(t, refusal(t, err, idempotency.ErrKeyReused).RetryAfter)
+		assert.Equal(t, before+1, p.node.count(""))
+	}
+	t.Run("F1 completed: the answer stays untouched", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			p := start(t, newBackend())
+			op := p.operation(t)
+			_, err := op.Execute(t.Context(), call("k"), gives(recorded("a")))
+			require.NoError(t, err)
+			mismatch(t, p, op)
+			again, err := op.Execute(t.Context(), call("k"), forbidden(t))
+			require.NoError(t, err)
+			assert.Equal(t, recorded("a"), again.Answer)
+		})
+	})
+	t.Run("F2 running: mismatch beats in progress", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			p := start(t, newBackend())
+			op := p.operation(t)
+			w := newWork()
+			first := begin(t.Context(), op, call("k"), w.run)
+			synctest.Wait()
+			mismatch(t, p, op)
+			w.end <- recorded("a")
+			_, err := first.wait()
+			require.NoError(t, err)
+		})
+	})
+	t.Run("F22 released: the binding survives", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			p := start(t, newBackend())
+			op := p.operation(t)
+			_, err := op.Execute(t.Context(), call("k"), gives(answer(idempotency.ClassRelease, "503")))
+			require.NoError(t, err)
+			mismatch(t, p, op)
+		})
+	})
+}
+
+func TestFingerprintByAnotherAlgorithm_F23(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		by   func(string) (store.Fingerprint, bool)
+		code idempotency.Code // none: a replay
+	}{
+		{"nobody to ask", nil, idempotency.ErrRecordUnreadable},
+		{"unknown", func(string) (store.Fingerprint, bool) { return store.Fingerprint{}, false }, idempotency.ErrRecordUnreadable},
+		{"known and equal", func(string) (store.Fingerprint, bool) { return print("body"), true }, ""},
+		{"known and different", func(string) (store.Fingerprint, bool) { return print("other"), true }, idempotency.ErrKeyReused},
+	}
+	for _, strict := range []bool{false, true} {
+		for _, tt := range tests {
+			name := tt.name
+			var opts []idempotency.Option
+			if strict {
+				name, opts = name+", strict keys", []idempotency.Option{idempotency.StrictKeys()}
+			}
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					op := start(t, newBackend(), opts...).operation(t)
+					_, err := op.Execute(t.Context(), call("k"), gives(recorded("a")))
+					require.NoError(t, err)
+
+					newer := call("k")
+					newer.Fingerprint.Algorithm = "sha512"
+					newer.FingerprintBy = tt.by
+					result, err := op.Execute(t.Context(), newer, forbidden(t))
+					if tt.code == "" {
+						require.NoError(t, err)
+						assert.Equal(t, recorded("a"), result.Answer)
+						return
+					}
+					refusal(t, err, tt.code)
+				})
+			})
+		}
+	}
+}
+
+func TestRunByAnotherAlgorithmIsRecordedUnderIt_F23(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := start(t, newBackend())
+		op := p.operation(t)
+		_, err := op.Execute(t.Context(), call("k"), gives(answer(idempotency.ClassRelease, "503")))
+		require.NoError(t, err)
+
+		newer := call("k")
+		newer.Fingerprint.Algorithm = "sha512"
+		newer.FingerprintBy = func(algorithm string) (store.Fingerprint, bool) {
+			assert.Equal(t, "sha256", algorithm)
+			return print("body"), true
+		}
+		result, err := op.Execute(t.Context(), newer, gives(recorded("a")))
+		require.NoError(t, err)
+		assert.True(t, result.Recorded)
+		assert.Equal(t, 2, result.Attempt)
+		again, err := op.Execute(t.Context(), call("k"), forbidden(t))
+		require.NoError(t, err)
+		assert.Equal(t, recorded("a"), again.Answer)
+	})
+}
+
+func TestIdentityIsScopeOperationAndKey(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := start(t, newBackend())
+		refund, err := p.guard.Operation("refund", idempotency.Policy{})
+		require.NoError(t, err)
+		other := call("k")
+		other.Scope = "other tenant"
+		tests := []struct {
+			name string
+			op   *idempotency.Operation
+			call idempotency.Call
+		}{
+			{"first", p.operation(t), call("k")},
+			{"A1 another scope", p.operation(t), other},
+			{"C11 another key, same payload", p.operation(t), call("l")},
+			{"F4 another operation", refund, call("k")},
+		}
+		for _, tt := range tests {
+			result, err := tt.op.Execute(t.Context(), tt.call, gives(recorded(tt.name)))
+			require.NoError(t, err, tt.name)
+			assert.Equal(t, idempotency.Executed, result.Outcome, tt.name)
+		}
+		assert.Equal(t, len(tests), p.node.backend.size())
+	})
+}
+
+func TestStrictKeysBindAKeyToItsOperation_F4(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := start(t, newBackend(), idempotency.StrictKeys())
+		refund, err := p.guard.Operation("refund", idempotency.Policy{})
+		require.NoError(t, err)
+		pay := p.operation(t)
+		_, err = pay.Execute(t.Context(), call("k"), gives(recorded("a")))
+		require.NoError(t, err)
+
+		_, err = refund.Execute(t.Context(), call("k"), forbidden(t))
+		refusal(t, err, idempotency.ErrKeyReused)
+		again, err := pay.Execute(t.Context(), call("k"), forbidden(t))
+		require.NoError(t, err)
+		assert.Equal(t, recorded("a"), again.Answer)
+	})
+}
+
+func TestCallWithoutFingerprintIsBoundByItsKeyAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := start(t, newBackend())
+		op := p.operation(t)
+		bare := idempotency.Call{Scope: "tenant", Key: "k"}
+		_, err := op.Execute(t.Context(), bare, gives(recorded("a")))
+		require.NoError(t, err)
+		_, rec := p.node.backend.only(t)
+		assert.Equal(t, store.Fingerprint{Algorithm: store.NoFingerprint}, rec.Fingerprint)
+		again, err := op.Execute(t.Context(), bare, forbidden(t))
+		require.NoError(t, err)
+		assert.Equal(t, idempotency.Replayed, again.Outcome)
+	})
+}
+
+func TestCallWithoutScopeOrKeyNeverReachesTheStore(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		call idempotency.Call
+		code idempotency.Code
+	}{
+		{"A4 no scope", idempotency.Call{Key: "k"}, idempotency.ErrScopeMissing},
+		{"no key", idempotency.Call{Scope: "tenant"}, idempotency.ErrKeyMissing},
+		{"neither", idempotency.Call{}, idempotency.ErrScopeMissing},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := start(t, newBackend())
+				_, err := p.operation(t).Execute(t.Context(), tt.call, forbidden(t))
+				assert.Empty(t, refusal(t, err, tt.code).ID)
+				assert.Zero(t, p.node.count(""))
+			})
+		})
+	}
+}
+
+func TestUnexpectedVerdictIsRefused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := start(t, newBackend())
+		p.node.next("claim", says(store.Ended))
+		_, err := p.operation(t).Execute(t.Context(), call("k"), forbidden(t))
+		refused := refusal(t, err, idempotency.ErrStoreUnavailable)
+		assert.ErrorContains(t, refused, "ended")
+	})
+}
+
+func TestUnreadableRecordIsLeftAlone_S12(t *testing.T) {
+	t.Parallel()
+	for _, rule := range []idempotency.StoreDownRule{idempotency.StoreDownClosed, idempotency.StoreDownOpen} {
+		t.Run(string(rule), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := start(t, newBackend())
+				p.node.always(unreadable)
+				op := p.operation(t, idempotency.Policy{StoreDown: rule})
+				_, err := op.Execute(t.Context(), call("k"), forbidden(t))
+				refused := refusal(t, err, idempotency.ErrRecordUnreadable)
+				assert.ErrorIs(t, refused, store.ErrUnreadable)
+				time.Sleep(2 * lease)
+				assert.Equal(t, 1, p.node.count(""), "nothing else is sent to it")
+			})
+		})
+	}
+}
+
+func TestRetentionCountsFromCompletion_S16_S18(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		op := start(t, newBackend()).operation(t, idempotency.Policy{Retention: 10 * time.Second})
+		_, err := op.Execute(t.Context(), call("k"), takes(20*time.Second, "a"))
+		require.NoError(t, err)
+
+		time.Sleep(10*time.Second - time.Microsecond)
+		last, err := op.Execute(t.Context(), call("k"), forbidden(t))
+		require.NoError(t, err)
+		assert.Equal(t, idempotency.Replayed, last.Outcome)
+		time.Sleep(time.Microsecond)
+		next, err := op.Execute(t.Context(), call("k"), gives(recorded("b")))
+		require.NoError(t, err)
+		assert.Equal(t, recorded("b"), next.Answer)
+		assert.Greater(t, next.Token, last.Token)
+	})
+}

@@ -1,0 +1,16 @@
+// Package proof holds the proofs of the protocol that need more than one
+// package's tests: they run the engine and the stores as they are, break the
+// world around them, and judge what came out.
+//
+//   - simulation: the engine on a simulated store and network, under virtual
+//     time, one seed after the other.
+//   - linearizability: histories of redisstore on a real server, judged by
+//     porcupine with [store.Step] as the sequential model.
+//   - broken: cores that are wrong on purpose. Both layers must catch them,
+//     or their silence about the right core means nothing.
+//
+// It is a module of its own, so that its dependencies stay out of the
+// library's.
+//
+// [store.Step]: https://pkg.go.dev/github.com/reprise-go/reprise/store#Step
+package proof

@@ -1,0 +1,11 @@
+module github.com/reprise-go/reprise/internal/proof
+
+go 1.26.0
+
+require (
+	github.com/anishathalye/porcupine v1.3.1
+	github.com/reprise-go/reprise v0.0.0-00010101000000-000000000000
+	go.uber.org/goleak v1.3.0
+)
+
+replace github.com/reprise-go/reprise => ../..

@@ -1,0 +1,73 @@
+package simulation
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/reprise-go/reprise/idempotency"
+)
+
+// plan is what a seed says about a world before anything happens in it.
+type plan struct {
+	clients, keys, calls int
+
+	orphan   idempotency.Orphan
+	attached bool
+
+	lease, maxHold, storeTimeout time.Duration
+
+	// intensity is the share of store calls that meet with a fault.
+	intensity float64
+	// horizon is when the faults that come by themselves have come.
+	horizon  time.Duration
+	clocks   int // jumps of the store's clock
+	forgets  int // losses of records
+	settles  int // visits of an operator
+	shutdown bool
+}
+
+func draw(rng *rand.Rand) plan {
+	p := plan{
+		clients:   2 + rng.IntN(4),
+		keys:      1 + rng.IntN(3),
+		calls:     1 + rng.IntN(3),
+		attached:  rng.IntN(5) == 0,
+		lease:     time.Duration(100+50*rng.IntN(4)) * time.Millisecond,
+		intensity: [...]float64{0.05, 0.15, 0.30, 0.45}[rng.IntN(4)],
+		shutdown:  rng.IntN(5) == 0,
+	}
+	p.maxHold = p.lease * time.Duration(2+rng.IntN(5))
+	p.storeTimeout = p.lease/8 + time.Duration(rng.Int64N(int64(p.lease/3)))
+	p.horizon = 5 * p.lease
+	switch n := rng.IntN(20); {
+	case n < 9:
+		p.orphan = idempotency.OrphanRefuse
+	case n < 18:
+		p.orphan = idempotency.OrphanRerunUnmarked
+	default:
+		p.orphan = idempotency.OrphanRerun
+	}
+	if rng.IntN(5) == 0 {
+		p.clocks = 1 + rng.IntN(2)
+	}
+	if rng.IntN(8) == 0 {
+		p.forgets = 1 + rng.IntN(2)
+	}
+	if rng.IntN(5) == 0 {
+		p.settles = 1 + rng.IntN(3)
+	}
+	return p
+}
+
+func (p *plan) policy(orphan idempotency.Orphan) idempotency.Policy {
+	policy := idempotency.Policy{
+		Orphan:    orphan,
+		Lease:     p.lease,
+		MaxHold:   p.maxHold,
+		Retention: 24 * time.Hour,
+	}
+	if p.attached {
+		policy.Caller = idempotency.CallerAttached
+	}
+	return policy
+}

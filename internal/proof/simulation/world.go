@@ -1,0 +1,250 @@
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/reprise-go/reprise/idempotency"
+	"github.com/reprise-go/reprise/internal/proof/broken"
+	"github.com/reprise-go/reprise/store"
+)
+
+// Core is the protocol that a world runs on.
+type Core struct {
+	// Step executes an event; nil means [store.Step].
+	Step broken.Step
+	// Wrap puts something between the engine and the store; nil puts nothing.
+	// It may call pause, which lets some time pass.
+	Wrap func(st store.Store, pause func()) store.Store
+	// Outside leaves out the rules that look into the store, so that what is
+	// found is what a client would have suffered.
+	Outside bool
+}
+
+// Outcome is what came of a seed.
+type Outcome struct {
+	Seed       uint64
+	Violations []Violation
+	// Hash is a digest of all that happened, with its times.
+	Hash  uint64
+	Tally Tally
+
+	trace *trace
+}
+
+// Trace returns all that happened, one line each.
+func (o *Outcome) Trace() string { return o.trace.String() }
+
+// Run runs the world of a seed to its end. Call it in a testing/synctest
+// bubble, and give each run a bubble of its own: it ends when all goroutines
+// have.
+func Run(seed uint64, core Core) Outcome {
+	w := newWorld(seed, core)
+	w.run()
+	return Outcome{
+		Seed:       seed,
+		Violations: w.judge.violations,
+		Hash:       w.trace.hash(),
+		Tally:      w.tally,
+		trace:      w.trace,
+	}
+}
+
+const operation = "simulated"
+
+// world is one seed's clients, processes and store.
+type world struct {
+	plan plan
+	core Core
+
+	mu    sync.Mutex // guards what follows, and the judge and the database
+	rng   *rand.Rand
+	tally Tally
+	trace *trace
+	judge *judge
+	db    *database
+	calm  bool // no more faults
+
+	processes []*process
+	keys      []string
+	ids       []store.ID
+
+	clients sync.WaitGroup // client loops and what comes by itself
+	packets sync.WaitGroup // late executions
+	calls   sync.WaitGroup // executions, those of dead processes included
+	over    chan struct{}  // closed when the dead may be buried
+}
+
+func newWorld(seed uint64, core Core) *world {
+	if core.Step == nil {
+		core.Step = store.Step
+	}
+	rng := rand.New(rand.NewPCG(seed, 0x5eed)) //nolint:gosec // repeatable by design
+	w := &world{
+		plan:  draw(rng),
+		core:  core,
+		rng:   rng,
+		trace: &trace{began: time.Now(), entries: make([]entry, 0, 128)},
+		over:  make(chan struct{}),
+	}
+	for i := range w.plan.keys {
+		w.keys = append(w.keys, fmt.Sprint("key ", i))
+		w.ids = append(w.ids, store.NewID("scope", operation, w.keys[i]))
+	}
+	w.db = newDatabase(w)
+	w.judge = newJudge(w)
+	return w
+}
+
+func (w *world) run() {
+	for range w.plan.clients {
+		w.clients.Go(w.client)
+		time.Sleep(time.Nanosecond) // so that the order of the clients is the loop's
+	}
+	w.startEvents()
+	w.clients.Wait()
+	w.mu.Lock()
+	w.calm = true
+	w.mu.Unlock()
+	w.packets.Wait()
+	w.audit()
+	close(w.over)
+	w.calls.Wait()
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, p := range w.processes {
+		_ = p.guard.Shutdown(ended)
+	}
+	w.packets.Wait()
+}
+
+// client sends its requests one after the other. When its process dies it goes
+// on in a new one, as a supervisor and a retrying caller would together.
+func (w *world) client() {
+	p := w.spawn(w.plan.orphan)
+	for range w.plan.calls {
+		time.Sleep(w.between(0, w.plan.lease*3/2))
+		if p.isDead() {
+			p = w.spawn(w.plan.orphan)
+		}
+		if w.plan.shutdown && w.chance(0.3) {
+			p = w.replace(p)
+		}
+		p.request(w.pick(len(w.keys)), w.drawScript())
+	}
+}
+
+// spawn starts a process.
+func (w *world) spawn(orphan idempotency.Orphan) *process {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p := &process{world: w, number: len(w.processes) + 1, orphan: orphan, dead: make(chan struct{})}
+	w.processes = append(w.processes, p)
+	var st store.Store = p
+	if w.core.Wrap != nil {
+		st = w.core.Wrap(st, func() { time.Sleep(w.between(0, w.plan.lease/2)) })
+	}
+	var err error
+	p.guard, err = idempotency.New(st,
+		idempotency.WithLogger(slog.New(slog.DiscardHandler)),
+		idempotency.WithStoreTimeout(max(w.plan.storeTimeout, 10*time.Millisecond)),
+		idempotency.WithTrace(idempotency.Trace{LeaseLost: func(idempotency.LeaseLost) { w.count(LeaseLost) }}),
+	)
+	if err != nil {
+		panic(err) // the plan is wrong, not the engine
+	}
+	p.operation, err = p.guard.Operation(operation, w.plan.policy(orphan))
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
+// replace shuts a process down in an orderly way and starts the next one.
+func (w *world) replace(p *process) *process {
+	w.count(Drained)
+	w.note(p, -1, "drain", "", "")
+	ctx, cancel := context.WithTimeout(context.Background(), w.between(0, 2*w.plan.lease))
+	defer cancel()
+	_ = p.guard.Shutdown(ctx)
+	return w.spawn(w.plan.orphan)
+}
+
+// startEvents lets come what comes by itself: jumps of the clock, losses of
+// records, an operator.
+func (w *world) startEvents() {
+	start := func(times int, event func()) {
+		for range times {
+			at := w.between(0, w.plan.horizon)
+			w.clients.Go(func() {
+				time.Sleep(at)
+				event()
+			})
+		}
+	}
+	start(w.plan.clocks, w.db.jump)
+	start(w.plan.forgets, w.db.forget)
+	start(w.plan.settles, w.operate)
+	if w.plan.shutdown {
+		start(1, w.drainOne)
+	}
+}
+
+// drainOne shuts down a process while it works.
+func (w *world) drainOne() {
+	w.mu.Lock()
+	p := w.processes[w.rng.IntN(len(w.processes))]
+	w.mu.Unlock()
+	if p.isDead() {
+		return
+	}
+	w.count(Drained)
+	w.note(p, -1, "drain while it works", "", "")
+	ctx, cancel := context.WithTimeout(context.Background(), w.between(0, 2*w.plan.lease))
+	defer cancel()
+	_ = p.guard.Shutdown(ctx)
+	p.die()
+}
+
+// later executes a packet that is still on its way.
+func (w *world) later(after time.Duration, execute func()) {
+	w.packets.Go(func() {
+		time.Sleep(after)
+		execute()
+	})
+}
+
+// between draws a duration, to the nanosecond.
+func (w *world) between(least, most time.Duration) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return least + 1 + time.Duration(w.rng.Int64N(int64(most-least)))
+}
+
+func (w *world) chance(p float64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.calm && w.rng.Float64() < p
+}
+
+func (w *world) pick(n int) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.rng.IntN(n)
+}
+
+func (w *world) count(k Kind) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.tally[k]++
+}
+
+func (w *world) note(p *process, key int, what, verdict, note string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.trace.add(entry{process: p.number, key: key, what: what, verdict: verdict, note: note})
+}

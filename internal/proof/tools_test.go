@@ -1,0 +1,2 @@
+package proof
+import _ "github.com/anishathalye/porcupine"

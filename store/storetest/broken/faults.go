@@ -1,0 +1,82 @@
+package broken
+
+import (
+	"time"
+
+	"github.com/reprise-go/reprise/store"
+)
+
+// NoOwnerCheck returns a store in which everybody may renew, mark, complete,
+// fail and release everybody's attempt, as with a lock that is unlocked by
+// deleting it.
+func NoOwnerCheck() store.Store { return New(noOwnerCheck) }
+
+func noOwnerCheck(rec store.Record, event store.Event, now store.Instant) (store.Record, store.Reply) {
+	if rec.Live(now).State == store.Absent {
+		return store.Step(rec, event, now)
+	}
+	switch ev := event.(type) {
+	case store.Renew:
+		ev.Owner = rec.Owner
+		event = ev
+	case store.Mark:
+		ev.Owner = rec.Owner
+		event = ev
+	case store.Complete:
+		ev.Owner = rec.Owner
+		event = ev
+	case store.Fail:
+		ev.Owner = rec.Owner
+		event = ev
+	case store.Release:
+		ev.Owner = rec.Owner
+		event = ev
+	}
+	return store.Step(rec, event, now)
+}
+
+// ClaimNotIdempotent returns a store in which an owner that claims again is
+// anybody else: after a lost reply it finds its own claim in progress, as with
+// SET NX.
+func ClaimNotIdempotent() store.Store { return New(claimNotIdempotent) }
+
+func claimNotIdempotent(rec store.Record, event store.Event, now store.Instant) (store.Record, store.Reply) {
+	claim, ok := event.(store.Claim)
+	if !ok || rec.Owner != claim.Owner || rec.State != store.Running {
+		return store.Step(rec, event, now)
+	}
+	// Seen as somebody else's: the claim fails, or takes the record over.
+	other := rec
+	other.Owner[0] ^= 0xff
+	next, reply := store.Step(other, claim, now)
+	if reply.Verdict != store.Claimed {
+		next.Owner = rec.Owner
+	}
+	return next, reply
+}
+
+// LeaseIsTTL returns a store in which a running record is forgotten when its
+// lease ends, so that a crash looks like an operation that never started.
+func LeaseIsTTL() store.Store { return New(leaseIsTTL) }
+
+func leaseIsTTL(rec store.Record, event store.Event, now store.Instant) (store.Record, store.Reply) {
+	next, reply := store.Step(rec, event, now)
+	if next.State == store.Running {
+		next.Expires = next.LeaseEnd
+	}
+	return next, reply
+}
+
+// TakeOverNotAtomic returns a store which decides about a take-over on what it
+// read, and writes a millisecond later whatever happened in between. Inside a
+// synctest bubble the millisecond costs nothing, and every claim that is
+// runnable by then has been decided.
+func TakeOverNotAtomic() store.Store {
+	s := New(store.Step)
+	s.gap = func(_ store.Event, reply store.Reply) {
+		if reply.TookOver {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	return s
+}
