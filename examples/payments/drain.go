@@ -39,16 +39,18 @@ func (g *gate) wrap(next http.Handler) http.Handler {
 // drain lets running requests finish, then closes the server. Listeners and
 // kept-alive connections stay open for as long, so that a client gets an answer
 // by which it can retry, and not a refused or a dropped connection.
-func drain(g *gate, guard *idempotency.Guard, server *http.Server) error {
+// It goes on although ctx has ended: that is what started it.
+func drain(ctx context.Context, g *gate, guard *idempotency.Guard, server *http.Server) error {
 	g.closed.Store(true)
-	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
+	ctx = context.WithoutCancel(ctx)
+	limit, cancel := context.WithTimeout(ctx, drainLimit)
 	defer cancel()
-	running := guard.Shutdown(ctx)
+	running := guard.Shutdown(limit)
 	if running != nil {
-		ctx, cancel = context.WithTimeout(context.Background(), lastWords)
+		limit, cancel = context.WithTimeout(ctx, lastWords)
 		defer cancel()
 	}
-	err := server.Shutdown(ctx)
+	err := server.Shutdown(limit)
 	if err != nil {
 		err = errors.Join(err, server.Close())
 	}

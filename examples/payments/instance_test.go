@@ -201,7 +201,9 @@ func (i *instance) ledger(t *testing.T, tenant string) []entry {
 	t.Helper()
 	got := i.send(t, get(tenant, "/v1/ledger"))
 	require.Equal(t, http.StatusOK, got.status, got.body)
-	var body struct{ Entries []entry }
+	var body struct {
+		Entries []entry `json:"entries"`
+	}
 	require.NoError(t, json.Unmarshal([]byte(got.body), &body))
 	require.NotNil(t, body.Entries)
 	return body.Entries
@@ -209,12 +211,12 @@ func (i *instance) ledger(t *testing.T, tenant string) []entry {
 
 // code returns the machine-readable code of a problem.
 func (r response) code() string {
-	var problem struct{ Code string }
+	var p problem
 	if r.header.Get("Content-Type") != "application/problem+json" ||
-		json.Unmarshal([]byte(r.body), &problem) != nil {
+		json.Unmarshal([]byte(r.body), &p) != nil {
 		return ""
 	}
-	return problem.Code
+	return p.Code
 }
 
 func (r response) replayed() bool { return r.header.Get("Idempotent-Replayed") == "true" }

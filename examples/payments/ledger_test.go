@@ -1,13 +1,12 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 
@@ -178,11 +177,10 @@ func readLines(t *testing.T, path string) []entry {
 	t.Helper()
 	raw, err := os.ReadFile(path)
 	require.NoError(t, err)
-	raw = raw[:strings.LastIndexByte(string(raw), '\n')+1]
 	var entries []entry
-	for scan := bufio.NewScanner(strings.NewReader(string(raw))); scan.Scan(); {
+	for whole := range bytes.Lines(raw[:bytes.LastIndexByte(raw, '\n')+1]) {
 		var e line
-		require.NoError(t, json.Unmarshal(scan.Bytes(), &e))
+		require.NoError(t, json.Unmarshal(whole, &e))
 		entries = append(entries, e.entry)
 	}
 	return entries

@@ -60,7 +60,7 @@ func run(cfg config, stdout, stderr io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, money.Close()) }()
-	listener, err := net.Listen("tcp", cfg.http)
+	listener, err := new(net.ListenConfig).Listen(signals, "tcp", cfg.http)
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,9 @@ func serve(ctx context.Context, l net.Listener, api http.Handler, guard *idempot
 	case <-ctx.Done():
 	}
 	log.Info("draining")
-	err := drain(gate, guard, server)
-	<-served // it returns as soon as the server is shut down
+	err := drain(ctx, gate, guard, server)
+	if ended := <-served; !errors.Is(ended, http.ErrServerClosed) {
+		err = errors.Join(err, ended)
+	}
 	return err
 }

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 func (p *program) binary(t *testing.T) string {
 	t.Helper()
 	p.build.Do(func() {
-		if p.dir, p.err = os.MkdirTemp("", "payments"); p.err != nil {
+		if p.dir, p.err = os.MkdirTemp("", "payments"); p.err != nil { //nolint:usetesting // it outlives the test that builds
 			return
 		}
 		out, err := exec.Command("go", "build", "-o", p.path(), ".").CombinedOutput()

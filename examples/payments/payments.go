@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -208,7 +209,7 @@ func (s *service) find(r *http.Request) (payment, error) {
 
 // fail answers with an error; what is not a failure of its own is logged.
 func (s *service) fail(w http.ResponseWriter, r *http.Request, err error) {
-	if _, ok := err.(failure); !ok {
+	if _, ok := errors.AsType[failure](err); !ok {
 		s.log.Error("request failed", "path", r.URL.Path, "error", err)
 	}
 	writeProblem(w, err)

@@ -45,8 +45,10 @@ func invalid(detail string) failure {
 // writeProblem answers with an error as problem+json (RFC 9457). An error that
 // is no failure is an internal one, and the client learns nothing of it.
 func writeProblem(w http.ResponseWriter, err error) {
-	f := errInternal
-	errors.As(err, &f)
+	f, ok := errors.AsType[failure](err)
+	if !ok {
+		f = errInternal
+	}
 	if f.retryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(f.retryAfter.Seconds())))
 	}

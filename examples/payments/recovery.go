@@ -22,7 +22,7 @@ func recoverPanics(log *slog.Logger, next http.Handler) http.Handler {
 			if p == nil {
 				return
 			}
-			if p == http.ErrAbortHandler {
+			if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares it like this
 				panic(p)
 			}
 			log.Error("panic in a handler", "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))

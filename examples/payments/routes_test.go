@@ -189,7 +189,9 @@ func TestInstancesShareTheLedgerFile(t *testing.T) {
 	assert.Len(t, readLines(t, path), 2)
 
 	third := launch(t, args...)
-	var list struct{ Payments []payment }
+	var list struct {
+		Payments []payment `json:"payments"`
+	}
 	require.NoError(t, json.Unmarshal([]byte(third.send(t, get("acme", "/v1/payments")).body), &list))
 	assert.Equal(t, []payment{first.payment(t)}, list.Payments, "a new instance rebuilds payments from the file")
 }

@@ -28,7 +28,7 @@ type backend struct {
 func openBackend(c config) (*backend, error) {
 	switch c.redis {
 	case "memory":
-		return &backend{memstore.New(), "memory", func() error { return nil }}, nil
+		return openMemory()
 	case "embedded":
 		return openEmbedded(c.namespace)
 	}
@@ -37,6 +37,14 @@ func openBackend(c config) (*backend, error) {
 		return nil, fmt.Errorf("%w: -redis: %w", errUsage, err)
 	}
 	return onRedis(rdb, name, c.namespace)
+}
+
+func openMemory() (*backend, error) {
+	records, err := memstore.New()
+	if err != nil {
+		return nil, err
+	}
+	return &backend{records, "memory", func() error { return nil }}, nil
 }
 
 func onRedis(rdb redis.UniversalClient, name, namespace string) (*backend, error) {
@@ -111,8 +119,7 @@ func newClient(rawURL string) (client redis.UniversalClient, name string, err er
 
 // withoutURL keeps a password out of an error message.
 func withoutURL(err error) error {
-	var inURL *url.Error
-	if errors.As(err, &inURL) {
+	if inURL, ok := errors.AsType[*url.Error](err); ok {
 		return inURL.Err
 	}
 	return err

@@ -47,8 +47,8 @@ type Spec struct {
 	Confirmed int64
 	// Lost is called at most once, from a goroutine of the watchdog, without a
 	// lock held. It must not block: other leases wait for it. A panic is
-	// contained and logged. It may call methods of its Lease; it must not call
-	// [Watchdog.Close]. It may be nil.
+	// contained and logged. It may be called before Watch has returned. It may
+	// call methods of a Lease; it must not call [Watchdog.Close]. It may be nil.
 	Lost func(Reason)
 }
 

@@ -55,7 +55,7 @@ func (s *Store) completeLarge(ctx context.Context, id store.ID, ev store.Complet
 	// Its error does not matter: the script looks whether the key is there.
 	pipe.Set(ctx, keys[1], encode(id, &rec), tempTTL)
 	cmd := s.scripts.completeLarge.EvalSha(ctx, pipe, keys, args...)
-	_, _ = pipe.Exec(ctx)
+	exec(ctx, pipe)
 	if noScript(cmd.Err()) {
 		s.counters.scriptLoads.Add(1)
 		cmd = s.scripts.completeLarge.Eval(ctx, s.rdb, keys, args...)

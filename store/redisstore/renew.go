@@ -136,7 +136,7 @@ func (s *Store) pipeRenew(ctx context.Context, run runner, renewals []store.Rene
 	for n, i := range batch {
 		cmds[n] = run(ctx, pipe, []string{s.key(renewals[i].ID)}, renewArgs(renewals[i])...)
 	}
-	_, _ = pipe.Exec(ctx) // each command has its own error
+	exec(ctx, pipe)
 	return cmds
 }
 

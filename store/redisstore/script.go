@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,8 +71,21 @@ func (s *Store) pipeGet(ctx context.Context, run runner, key string, args []any)
 	pipe := s.rdb.Pipeline()
 	reply := run(ctx, pipe, []string{key}, args...)
 	body := pipe.Get(ctx, key)
-	_, _ = pipe.Exec(ctx) // each command has its own error
+	exec(ctx, pipe)
 	return reply, body
+}
+
+// exec runs a pipeline and sees to it that each command has its own error.
+// go-redis sets none when it could not log in to the server, which would make
+// the commands look as if they had brought nothing.
+func exec(ctx context.Context, pipe redis.Pipeliner) {
+	cmds, err := pipe.Exec(ctx)
+	if err == nil || slices.ContainsFunc(cmds, func(c redis.Cmder) bool { return c.Err() != nil }) {
+		return
+	}
+	for _, cmd := range cmds {
+		cmd.SetErr(err)
+	}
 }
 
 // Words of scripts that are no verdict of the contract.

@@ -178,6 +178,8 @@ func (j *judge) answered(p *process, req *request, result idempotency.Result, er
 	}
 	j.note(p, req.key, "answer: "+result.Outcome.String(), finality(result), string(result.Answer.Body))
 	switch {
+	case result.Outcome == idempotency.Replayed && req.start != nil:
+		w.tally[DeposedReplayed]++
 	case result.Outcome == idempotency.Replayed:
 		w.tally[Replayed]++
 	case result.Recorded:

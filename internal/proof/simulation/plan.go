@@ -29,8 +29,8 @@ type plan struct {
 func draw(rng *rand.Rand) plan {
 	p := plan{
 		clients:   2 + rng.IntN(4),
-		keys:      1 + rng.IntN(3),
-		calls:     1 + rng.IntN(3),
+		keys:      1 + rng.IntN(2),
+		calls:     1 + rng.IntN(5),
 		attached:  rng.IntN(5) == 0,
 		lease:     time.Duration(100+50*rng.IntN(4)) * time.Millisecond,
 		intensity: [...]float64{0.05, 0.15, 0.30, 0.45}[rng.IntN(4)],
@@ -40,9 +40,9 @@ func draw(rng *rand.Rand) plan {
 	p.storeTimeout = p.lease/8 + time.Duration(rng.Int64N(int64(p.lease/3)))
 	p.horizon = 5 * p.lease
 	switch n := rng.IntN(20); {
-	case n < 9:
+	case n < 8:
 		p.orphan = idempotency.OrphanRefuse
-	case n < 18:
+	case n < 16:
 		p.orphan = idempotency.OrphanRerunUnmarked
 	default:
 		p.orphan = idempotency.OrphanRerun

@@ -18,7 +18,7 @@ func TestTry(t *testing.T) {
 	began := time.Now()
 	var tally simulation.Tally
 	bad := 0
-	for seed := range uint64(5000) {
+	for seed := range uint64(20000) {
 		out := runSeed(t, seed, simulation.Core{})
 		tally.Add(out.Tally)
 		if len(out.Violations) > 0 {

@@ -47,6 +47,7 @@ const (
 	Executed               // answers, from here on
 	Unrecorded             // executed, but the store did not say that it was recorded
 	Replayed               //
+	DeposedReplayed        // executed, refused, and answered with what was recorded instead
 	RefusedInProgress      //
 	RefusedUnknown         //
 	RefusedUnavailable     //
@@ -64,7 +65,7 @@ var names = [kinds]string{ //nolint:gochecknoglobals // a constant table
 	"drained", "caller left", "handler panicked", "handler exited", "handler deaf",
 	"handler released", "handler failed", "handler unknown", "clock forward", "clock back",
 	"forgotten", "settled", "renewed", "lease lost", "mark refused", "took over",
-	"executed", "unrecorded", "replayed", "refused: in progress", "refused: unknown",
+	"executed", "unrecorded", "replayed", "deposed, replayed", "refused: in progress", "refused: unknown",
 	"refused: unavailable", "refused: lease lost", "refused: draining",
 	"settled by always", "answered in the end",
 }

@@ -207,6 +207,7 @@ func (w *world) drainOne() {
 	ctx, cancel := context.WithTimeout(context.Background(), w.between(0, 2*w.plan.lease))
 	defer cancel()
 	_ = p.guard.Shutdown(ctx)
+	time.Sleep(w.between(0, 2*w.plan.lease)) // its caller does not know yet
 	p.die()
 }
 

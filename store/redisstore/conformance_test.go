@@ -1,0 +1,65 @@
+package redisstore_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/reprise-go/reprise/store"
+	"github.com/reprise-go/reprise/store/redisstore"
+	"github.com/reprise-go/reprise/store/storetest"
+)
+
+// The fast path: miniredis, whose clock the suite moves.
+func TestConformanceOnMiniredis(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, func(t *testing.T) storetest.Harness {
+		mr := miniredis.RunT(t)
+		clock := &serverClock{mr: mr, now: time.Now()}
+		clock.move(0)
+		rdb := redis.NewClient(&redis.Options{Addr: mr.Addr(), ContextTimeoutEnabled: true})
+		t.Cleanup(func() { require.NoError(t, rdb.Close()) })
+		return storetest.Harness{
+			Store: newStore(t, rdb),
+			Advance: func(d time.Duration) {
+				clock.move(d)
+				mr.FastForward(d)
+			},
+			Rewind: func(d time.Duration) { clock.move(-d) },
+			Forget: func(id store.ID) { mr.Del(recordKey(redisstore.DefaultNamespace, id)) },
+		}
+	}, storetest.InParallel())
+}
+
+// serverClock is what TIME says on a miniredis.
+type serverClock struct {
+	mu  sync.Mutex
+	mr  *miniredis.Miniredis
+	now time.Time
+}
+
+func (c *serverClock) move(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+	c.mr.SetTime(c.now)
+}
+
+// The real thing, by the real clock.
+func TestConformanceOnRedis(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, func(t *testing.T) storetest.Harness {
+		rdb := shared.Server(t).Client(t)
+		const namespace = "conformance"
+		return storetest.Harness{
+			Store: newStore(t, rdb, redisstore.Namespace(namespace)),
+			Forget: func(id store.ID) {
+				require.NoError(t, rdb.Del(t.Context(), recordKey(namespace, id)).Err())
+			},
+		}
+	}, storetest.InParallel())
+}
