@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// gate counts executions and lets nobody in once it is closed.
+// gate counts who is inside and lets nobody in once it is closed.
 type gate struct {
 	mu     sync.Mutex
 	inside int

@@ -24,7 +24,8 @@ type Guard struct {
 
 	watchdog *lease.Watchdog[store.Renewal]
 	finisher *finisher
-	gate     *gate
+	gate     *gate // counts executions
+	hooks    *gate // counts hooks that run on goroutines of their own
 	check    *checker
 
 	mu         sync.Mutex
@@ -51,6 +52,7 @@ func New(st store.Store, opts ...Option) (*Guard, error) {
 		opts:       o,
 		policy:     policy,
 		gate:       newGate(),
+		hooks:      newGate(),
 		operations: make(map[string]*Operation),
 	}
 	g.finisher = newFinisher(g.apply)
@@ -102,8 +104,10 @@ func (g *Guard) Shutdown(ctx context.Context) error {
 	g.gate.close()
 	g.check.stop()
 	err := errors.Join(g.gate.wait(ctx), g.finisher.wait(ctx))
-	g.watchdog.Close()
+	err = errors.Join(err, g.watchdog.Close())
 	g.finisher.stop()
+	g.hooks.close()
+	err = errors.Join(err, g.hooks.wait(ctx))
 	if err != nil {
 		return fmt.Errorf("idempotency: shutdown: %w", err)
 	}

@@ -16,8 +16,8 @@ type Trace struct {
 	// Finished is called once for every execution and every rejection, when
 	// its outcome is known.
 	Finished func(ctx context.Context, f Finished)
-	// LeaseLost is called when a running attempt loses its lease, on the
-	// watchdog's goroutine.
+	// LeaseLost is called when a running attempt loses its lease, on a
+	// goroutine of its own.
 	LeaseLost func(l LeaseLost)
 	// Settled is called when an ending that the store did not take at once was
 	// taken later, or given up; on a background goroutine.
@@ -72,12 +72,21 @@ func (g *Guard) finished(ctx context.Context, f Finished) {
 	}
 }
 
+// leaseLost reports on a goroutine of its own, because its caller's is the
+// watchdog's: a hook that blocks must not keep other leases from being lost in
+// time.
 func (g *Guard) leaseLost(l LeaseLost) {
-	g.opts.logger.Warn("idempotency: lease lost while the handler runs",
-		"operation", l.Operation, "id", l.ID, "reason", l.Reason)
-	if hook := g.opts.trace.LeaseLost; hook != nil {
-		g.contain("LeaseLost", func() { hook(l) })
+	if !g.hooks.enter() {
+		return
 	}
+	go func() {
+		defer g.hooks.leave()
+		g.opts.logger.Warn("idempotency: lease lost while the handler runs",
+			"operation", l.Operation, "id", l.ID, "reason", l.Reason)
+		if hook := g.opts.trace.LeaseLost; hook != nil {
+			g.contain("LeaseLost", func() { hook(l) })
+		}
+	}()
 }
 
 func (g *Guard) settled(s Settled) {

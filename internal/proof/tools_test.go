@@ -1,2 +1,3 @@
 package proof
+
 import _ "github.com/anishathalye/porcupine"

@@ -69,9 +69,7 @@ func (w *world) ask(p *process, key int) (idempotency.Result, error) {
 // that, and no judge could know whether he does.)
 func (w *world) operate() {
 	for key, id := range w.ids {
-		w.mu.Lock()
-		rec := w.db.records[id].Live(w.db.now())
-		w.mu.Unlock()
+		rec := w.db.lookup(id)
 		if rec.State != store.Unknown && rec.State != store.Running {
 			continue
 		}

@@ -1,21 +1,27 @@
 package simulation
 
 import (
+	"context"
 	"time"
 
 	"github.com/reprise-go/reprise/store"
 )
 
 // database is the store that all processes share: a map, a clock that may jump,
-// and the protocol.
+// and the protocol; or another store, of which only the outside is seen.
 type database struct {
 	world   *world
+	other   store.Store // nil for the map
 	records map[store.ID]store.Record
 	ahead   time.Duration // of the true time
 }
 
-func newDatabase(w *world) *database {
-	return &database{world: w, records: make(map[store.ID]store.Record)}
+func newDatabase(w *world, open Open) *database {
+	d := &database{world: w, records: make(map[store.ID]store.Record)}
+	if open != nil {
+		d.other = open()
+	}
+	return d
 }
 
 func (d *database) now() store.Instant {
@@ -24,18 +30,38 @@ func (d *database) now() store.Instant {
 
 // execute executes one event at once.
 func (d *database) execute(p *process, id store.ID, event store.Event) store.Reply {
+	if d.other != nil {
+		return d.executeOther(p, id, event)
+	}
 	w := d.world
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := d.now()
 	before := d.records[id].Live(now)
-	after, reply := w.core.Step(d.records[id], event, now)
+	after, reply := store.Step(d.records[id], event, now)
 	d.records[id] = after
-	w.judge.executed(p, id, event, before, after, reply)
+	w.judge.executed(p, id, event, reply)
+	w.judge.changed(id, event, before, after)
+	return reply
+}
+
+// executeOther is not under the world's lock: the other store may take time.
+func (d *database) executeOther(p *process, id store.ID, event store.Event) store.Reply {
+	reply, err := d.other.Apply(context.Background(), id, event)
+	if err != nil {
+		panic(err) // the event is valid, and the store has no reason
+	}
+	d.world.mu.Lock()
+	defer d.world.mu.Unlock()
+	d.world.judge.executed(p, id, event, reply)
 	return reply
 }
 
 func (d *database) lookup(id store.ID) store.Record {
+	if d.other != nil {
+		rec, _ := d.other.Lookup(context.Background(), id)
+		return rec
+	}
 	d.world.mu.Lock()
 	defer d.world.mu.Unlock()
 	return d.records[id].Live(d.now())
@@ -56,6 +82,9 @@ func (d *database) jump() {
 	}
 	w.tally[kind]++
 	d.ahead += by
+	if other, ok := d.other.(interface{ Shift(by time.Duration) }); ok {
+		other.Shift(by)
+	}
 	w.trace.add(entry{key: -1, what: kind.String(), verdict: by.String()})
 }
 
@@ -65,6 +94,11 @@ func (d *database) forget() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	clear(d.records)
+	if other, ok := d.other.(interface{ Forget(id store.ID) }); ok {
+		for _, id := range w.ids {
+			other.Forget(id)
+		}
+	}
 	w.tally[Forgotten]++
 	w.judge.forgot()
 	w.trace.add(entry{key: -1, what: Forgotten.String()})

@@ -33,8 +33,9 @@ type ledger struct {
 	tokens  store.Token                 // the largest ever granted
 	granted map[store.Token]store.Owner // by the store
 	heard   map[store.Token]bool        // by the claimer
-	final   []byte                      // the first final answer
-	era     int                         // when that was
+	hold    hold
+	final   []byte // the first final answer
+	era     int    // when that was
 }
 
 // start is one start of a handler.
@@ -277,7 +278,7 @@ func startOf(body []byte) int {
 
 // deposed judges an executed answer that is given as the recorded one.
 func (j *judge) deposed(req *request, result idempotency.Result) {
-	if result.Outcome != idempotency.Executed || j.forgetful() || j.world.core.Outside {
+	if result.Outcome != idempotency.Executed || j.forgetful() || j.world.db.other != nil {
 		return
 	}
 	rec := j.world.db.records[j.world.ids[req.key]]

@@ -14,6 +14,9 @@ const (
 	// OneStart (I1): under [idempotency.OrphanRefuse] a handler starts again
 	// only when every earlier start said itself that nothing happened.
 	OneStart Rule = "I1 at most one start"
+	// OneHolder (I1): a claim is granted only when the one before it was ended or
+	// has lapsed.
+	OneHolder Rule = "I1 one holder at a time"
 	// OneAnswer (I2): all final answers to an operation are equal.
 	OneAnswer Rule = "I2 one final answer"
 	// RealAnswer (I3): a final success has its effect in the ledger.

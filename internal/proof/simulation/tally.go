@@ -20,42 +20,42 @@ const (
 	SlowReply                // on the edge of the caller's patience
 
 	// Faults of a process.
-	StallBeforeSend        // stood still with a request not yet sent
-	StallAfterReply        // stood still with a reply not yet read
-	StallInHandler         // stood still in a handler
-	StallBeforeEffect      // stood still between the mark and the effect
-	CrashBeforeSend        // died with a request not yet sent
-	CrashAfterExecution    // died before it read the reply
-	CrashInHandler         // died in a handler before its effect
-	CrashAfterEffect       // died in a handler after its effect
-	Drained                // was shut down in an orderly way and started anew
-	CallerLeft             // the caller's context ended
-	HandlerPanicked        //
-	HandlerExited          // runtime.Goexit
-	HandlerDeaf            // went on after its context was cancelled
-	HandlerReleased        // said that nothing happened, in so many words
-	HandlerFailed          // failed before any effect
-	HandlerUnknown         // could not say what happened
-	ClockForward           // the store's clock jumped ahead
-	ClockBack              // the store's clock was set back
-	Forgotten              // the store lost a record
-	Settled                // an operator settled an unknown outcome
-	Renewed                // a lease was renewed
-	LeaseLost              // a handler's context was cancelled for its lease
-	MarkRefused            // MarkEffect said no
-	TookOver               // a handler started after an unknown outcome
-	Executed               // answers, from here on
-	Unrecorded             // executed, but the store did not say that it was recorded
-	Replayed               //
-	DeposedReplayed        // executed, refused, and answered with what was recorded instead
-	RefusedInProgress      //
-	RefusedUnknown         //
-	RefusedUnavailable     //
-	RefusedLeaseLost       //
-	RefusedDraining        //
-	SettledByAlways        // unknown in the end, and resolved by a claim that may take over
-	AnsweredInTheEnd       // recorded in the end
-	kinds            = int(iota)
+	StallBeforeSend     // stood still with a request not yet sent
+	StallAfterReply     // stood still with a reply not yet read
+	StallInHandler      // stood still in a handler
+	StallBeforeEffect   // stood still between the mark and the effect
+	CrashBeforeSend     // died with a request not yet sent
+	CrashAfterExecution // died before it read the reply
+	CrashInHandler      // died in a handler before its effect
+	CrashAfterEffect    // died in a handler after its effect
+	Drained             // was shut down in an orderly way and started anew
+	CallerLeft          // the caller's context ended
+	HandlerPanicked     //
+	HandlerExited       // runtime.Goexit
+	HandlerDeaf         // went on after its context was cancelled
+	HandlerReleased     // said that nothing happened, in so many words
+	HandlerFailed       // failed before any effect
+	HandlerUnknown      // could not say what happened
+	ClockForward        // the store's clock jumped ahead
+	ClockBack           // the store's clock was set back
+	Forgotten           // the store lost a record
+	Settled             // an operator settled an unknown outcome
+	Renewed             // a lease was renewed
+	LeaseLost           // a handler's context was cancelled for its lease
+	MarkRefused         // MarkEffect said no
+	TookOver            // a handler started after an unknown outcome
+	Executed            // answers, from here on
+	Unrecorded          // executed, but the store did not say that it was recorded
+	Replayed            //
+	DeposedReplayed     // executed, refused, and answered with what was recorded instead
+	RefusedInProgress   //
+	RefusedUnknown      //
+	RefusedUnavailable  //
+	RefusedLeaseLost    //
+	RefusedDraining     //
+	SettledByAlways     // unknown in the end, and resolved by a claim that may take over
+	AnsweredInTheEnd    // recorded in the end
+	kinds               = int(iota)
 )
 
 var names = [kinds]string{ //nolint:gochecknoglobals // a constant table

@@ -6,31 +6,64 @@ import (
 	"github.com/reprise-go/reprise/store"
 )
 
-// executed is called for each execution of an event, with the record as it was
-// and as it became. The world is locked.
-func (j *judge) executed(p *process, id store.ID, event store.Event, before, after store.Record, reply store.Reply) {
+// hold is the claim that was granted last.
+type hold struct {
+	owner store.Owner
+	until store.Instant
+	ended bool
+}
+
+// executed is called for each execution of an event. The world is locked.
+func (j *judge) executed(p *process, id store.ID, event store.Event, reply store.Reply) {
 	key := j.key(id)
 	owner, claims := sender(event)
 	j.world.trace.add(entry{
 		process: p.number, key: key, what: event.Name(), verdict: reply.Verdict.String(),
-		owner: j.owner(owner), token: int64(reply.Token), note: after.State.String(),
+		owner: j.owner(owner), token: int64(reply.Token),
 	})
-	if claims && reply.Verdict == store.Claimed {
-		j.grant(key, owner, reply.Token)
+	hold := &j.ops[key].hold
+	switch ev := event.(type) {
+	case store.Claim:
+		if reply.Verdict == store.Claimed {
+			j.grant(key, owner, reply)
+		}
+	case store.Renew:
+		if reply.Verdict == store.Done && hold.owner == owner {
+			hold.until = reply.Now.Add(ev.Lease)
+		}
+	case store.Mark:
+	default:
+		if reply.Verdict == store.Done && (hold.owner == owner || !claims && isSettle(event)) {
+			hold.ended = true
+		}
 	}
-	if j.world.core.Outside {
-		return
-	}
+}
+
+func isSettle(event store.Event) bool {
+	_, ok := event.(store.Settle)
+	return ok
+}
+
+// changed is called with a record as it was before an event and as it became.
+func (j *judge) changed(id store.ID, event store.Event, before, after store.Record) {
+	key := j.key(id)
+	owner, claims := sender(event)
 	j.stays(key, before, after)
-	_, settles := event.(store.Settle)
-	if !claims && !settles {
+	if !claims && !isSettle(event) {
 		j.ownerOnly(key, event, owner, before, after)
 	}
 }
 
-// grant judges a token by those granted before it.
-func (j *judge) grant(key int, owner store.Owner, token store.Token) {
-	op := &j.ops[key]
+// grant judges a claim by those granted before it.
+func (j *judge) grant(key int, owner store.Owner, reply store.Reply) {
+	op, token := &j.ops[key], reply.Token
+	held := op.hold.owner != owner && !op.hold.ended && reply.Now < op.hold.until
+	// A clock that was set back shortens leases when it is noticed.
+	if held && !j.forgetful() && j.world.plan.clocks == 0 {
+		j.violate(OneHolder, "key %d is granted to owner %d while owner %d holds it",
+			key, j.owner(owner), j.owner(op.hold.owner))
+	}
+	op.hold = hold{owner: owner, until: reply.LeaseEnd}
 	holder, again := op.granted[token]
 	switch {
 	case again && holder != owner && !j.forgetful():

@@ -9,21 +9,15 @@ import (
 	"time"
 
 	"github.com/reprise-go/reprise/idempotency"
-	"github.com/reprise-go/reprise/internal/proof/broken"
 	"github.com/reprise-go/reprise/store"
 )
 
-// Core is the protocol that a world runs on.
-type Core struct {
-	// Step executes an event; nil means [store.Step].
-	Step broken.Step
-	// Wrap puts something between the engine and the store; nil puts nothing.
-	// It may call pause, which lets some time pass.
-	Wrap func(st store.Store, pause func()) store.Store
-	// Outside leaves out the rules that look into the store, so that what is
-	// found is what a client would have suffered.
-	Outside bool
-}
+// Open returns a new, empty store for a world to run on. Nil means a map and
+// [store.Step]. Of any other store only the outside is judged: what its clients
+// and an observer on the wire can see. A store that has the methods Forget and
+// Shift of [broken.Store] takes part in losses of records and jumps of its
+// clock.
+type Open func() store.Store
 
 // Outcome is what came of a seed.
 type Outcome struct {
@@ -42,8 +36,8 @@ func (o *Outcome) Trace() string { return o.trace.String() }
 // Run runs the world of a seed to its end. Call it in a testing/synctest
 // bubble, and give each run a bubble of its own: it ends when all goroutines
 // have.
-func Run(seed uint64, core Core) Outcome {
-	w := newWorld(seed, core)
+func Run(seed uint64, open Open) Outcome {
+	w := newWorld(seed, open)
 	w.run()
 	return Outcome{
 		Seed:       seed,
@@ -59,7 +53,6 @@ const operation = "simulated"
 // world is one seed's clients, processes and store.
 type world struct {
 	plan plan
-	core Core
 
 	mu    sync.Mutex // guards what follows, and the judge and the database
 	rng   *rand.Rand
@@ -79,14 +72,10 @@ type world struct {
 	over    chan struct{}  // closed when the dead may be buried
 }
 
-func newWorld(seed uint64, core Core) *world {
-	if core.Step == nil {
-		core.Step = store.Step
-	}
+func newWorld(seed uint64, open Open) *world {
 	rng := rand.New(rand.NewPCG(seed, 0x5eed)) //nolint:gosec // repeatable by design
 	w := &world{
 		plan:  draw(rng),
-		core:  core,
 		rng:   rng,
 		trace: &trace{began: time.Now(), entries: make([]entry, 0, 128)},
 		over:  make(chan struct{}),
@@ -95,7 +84,7 @@ func newWorld(seed uint64, core Core) *world {
 		w.keys = append(w.keys, fmt.Sprint("key ", i))
 		w.ids = append(w.ids, store.NewID("scope", operation, w.keys[i]))
 	}
-	w.db = newDatabase(w)
+	w.db = newDatabase(w, open)
 	w.judge = newJudge(w)
 	return w
 }
@@ -131,7 +120,7 @@ func (w *world) client() {
 		if p.isDead() {
 			p = w.spawn(w.plan.orphan)
 		}
-		if w.plan.shutdown && w.chance(0.3) {
+		if w.plan.shutdown && w.chance(0.15) {
 			p = w.replace(p)
 		}
 		p.request(w.pick(len(w.keys)), w.drawScript())
@@ -144,12 +133,8 @@ func (w *world) spawn(orphan idempotency.Orphan) *process {
 	defer w.mu.Unlock()
 	p := &process{world: w, number: len(w.processes) + 1, orphan: orphan, dead: make(chan struct{})}
 	w.processes = append(w.processes, p)
-	var st store.Store = p
-	if w.core.Wrap != nil {
-		st = w.core.Wrap(st, func() { time.Sleep(w.between(0, w.plan.lease/2)) })
-	}
 	var err error
-	p.guard, err = idempotency.New(st,
+	p.guard, err = idempotency.New(p,
 		idempotency.WithLogger(slog.New(slog.DiscardHandler)),
 		idempotency.WithStoreTimeout(max(w.plan.storeTimeout, 10*time.Millisecond)),
 		idempotency.WithTrace(idempotency.Trace{LeaseLost: func(idempotency.LeaseLost) { w.count(LeaseLost) }}),

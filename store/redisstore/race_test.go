@@ -1,0 +1,198 @@
+package redisstore_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/reprise-go/reprise/store"
+	"github.com/reprise-go/reprise/store/redisstore"
+)
+
+// pipeHook changes what comes back from a pipeline, so many times.
+type pipeHook struct {
+	left   atomic.Int64
+	change func(cmds []redis.Cmder)
+}
+
+func (*pipeHook) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (*pipeHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (h *pipeHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		err := next(ctx, cmds)
+		if h.left.Add(-1) >= 0 {
+			h.change(cmds)
+		}
+		return err
+	}
+}
+
+func hooked(t *testing.T, change func(cmds []redis.Cmder)) (*redisstore.Store, *pipeHook) {
+	t.Helper()
+	rdb := shared.Server(t).Client(t)
+	hook := &pipeHook{change: change}
+	rdb.AddHook(hook)
+	return newStore(t, rdb, redisstore.Namespace("hooked")), hook
+}
+
+// The record may expire, or become another's, between the claim's script and
+// the GET. The claim is sent once more, and never answered by what is not the
+// answer.
+func TestAnswerThatVanishedIsClaimedForOnceMore(t *testing.T) {
+	t.Parallel()
+	other := goldenRecord()
+	tests := []struct {
+		name   string
+		change func(id store.ID, get *redis.StringCmd)
+	}{
+		{"gone", func(_ store.ID, get *redis.StringCmd) { get.SetErr(redis.Nil) }},
+		{"another attempt's", func(id store.ID, get *redis.StringCmd) {
+			get.SetVal(string(redisstore.Encode(id, &other)))
+		}},
+		{"running", func(id store.ID, get *redis.StringCmd) {
+			running := other
+			running.State, running.Answer = store.Running, store.Answer{}
+			get.SetVal(string(redisstore.Encode(id, &running)))
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRequest(t)
+			s, hook := hooked(t, func(cmds []redis.Cmder) {
+				test.change(r.id, cmds[1].(*redis.StringCmd))
+			})
+			r.claims(t, s, store.Claimed)
+			r.applies(t, s, r.complete(answerOf("the answer")), store.Done)
+
+			hook.left.Store(1)
+			r.replays(t, s, answerOf("the answer"))
+			require.EqualValues(t, 1, s.Stats().ClaimsRepeated)
+
+			hook.left.Store(2)
+			_, err := s.Apply(t.Context(), r.id, r.duplicate().claim)
+			require.ErrorIs(t, err, store.ErrUnavailable)
+		})
+	}
+}
+
+// The GET may fail where the script succeeded: that spoils a replay, not a
+// claim.
+func TestFailedGetMattersOnlyToAReplay(t *testing.T) {
+	t.Parallel()
+	s, hook := hooked(t, func(cmds []redis.Cmder) { cmds[1].SetErr(replyError("LOADING")) })
+	r := newRequest(t)
+	hook.left.Store(1)
+	r.claims(t, s, store.Claimed)
+	r.applies(t, s, r.complete(answerOf("x")), store.Done)
+	hook.left.Store(1)
+	_, err := s.Apply(t.Context(), r.id, r.duplicate().claim)
+	require.ErrorIs(t, err, store.ErrUnavailable)
+}
+
+// F44: a reply that was meant for another request is not believed.
+func TestReplyToAnotherRequestIsNotBelievedF44(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		change func(cmds []redis.Cmder)
+		want   error
+	}{
+		{"another owner's claim", func(cmds []redis.Cmder) {
+			cmd := cmds[0].(*redis.Cmd)
+			parts := cmd.Val().([]any)
+			parts[2] = store.NewOwner().String()
+		}, store.ErrUnavailable},
+		{"a word that is no verdict", func(cmds []redis.Cmder) {
+			cmds[0].(*redis.Cmd).Val().([]any)[0] = "sure"
+		}, store.ErrUnavailable},
+		{"no head", func(cmds []redis.Cmder) {
+			cmds[0].(*redis.Cmd).Val().([]any)[3] = "RPR1"
+		}, store.ErrUnavailable},
+		{"not a list", func(cmds []redis.Cmder) { cmds[0].(*redis.Cmd).SetVal("OK") }, store.ErrUnavailable},
+		{"numbers as text", func(cmds []redis.Cmder) {
+			cmds[0].(*redis.Cmd).Val().([]any)[1] = "1"
+		}, store.ErrUnavailable},
+		{"another key's answer", func(cmds []redis.Cmder) {
+			rec := goldenRecord()
+			cmds[1].(*redis.StringCmd).SetVal(string(redisstore.Encode(goldenID(), &rec)))
+		}, store.ErrUnreadable},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s, hook := hooked(t, test.change)
+			r := newRequest(t)
+			r.claims(t, s, store.Claimed)
+			r.applies(t, s, r.complete(answerOf("x")), store.Done)
+			hook.left.Store(1)
+			_, err := s.Apply(t.Context(), r.id, r.duplicate().claim)
+			require.ErrorIs(t, err, test.want)
+		})
+	}
+}
+
+// F19: while a slot moves, a script over two keys may find only one of them on
+// its node. The answer then takes the way through Lua, and that is counted.
+func TestTryAgainFallsBackToOneKeyF19(t *testing.T) {
+	t.Parallel()
+	s, hook := hooked(t, func(cmds []redis.Cmder) { cmds[1].SetErr(replyError("TRYAGAIN Multiple keys")) })
+	r := newRequest(t)
+	r.claims(t, s, store.Claimed)
+	hook.left.Store(1)
+	r.applies(t, s, r.complete(bodyOf(64<<10)), store.Done)
+	require.EqualValues(t, 1, s.Stats().LargeFallbacks)
+	r.replays(t, s, bodyOf(64<<10))
+}
+
+// A lookup meets the same gap between its script and its GET.
+func TestLookupDoesNotInventAnExpiry(t *testing.T) {
+	t.Parallel()
+	s, hook := hooked(t, func(cmds []redis.Cmder) { cmds[0].(*redis.Cmd).SetVal([]any{int64(1), int64(-2)}) })
+	r := newRequest(t)
+	r.claims(t, s, store.Claimed)
+	hook.left.Store(1)
+	rec, err := s.Lookup(t.Context(), r.id)
+	require.NoError(t, err)
+	require.Equal(t, store.Running, rec.State)
+	hook.left.Store(2)
+	_, err = s.Lookup(t.Context(), r.id)
+	require.ErrorIs(t, err, store.ErrUnavailable)
+
+	s, hook = hooked(t, func(cmds []redis.Cmder) { cmds[0].(*redis.Cmd).SetVal([]any{int64(1)}) })
+	hook.left.Store(1)
+	_, err = s.Lookup(t.Context(), r.id)
+	require.ErrorIs(t, err, store.ErrUnavailable)
+
+	s, hook = hooked(t, func(cmds []redis.Cmder) { cmds[1].SetErr(replyError("LOADING")) })
+	hook.left.Store(1)
+	_, err = s.Lookup(t.Context(), r.id)
+	require.ErrorIs(t, err, store.ErrUnavailable)
+}
+
+// replyError is an error that a server answered.
+type replyError string
+
+func (e replyError) Error() string { return string(e) }
+func (replyError) RedisError()     {}
+
+// F61: a lease that reaches further than it is long shows that the server's
+// clock was set back. It is cut to its length, on a full server, too.
+func TestLeaseFromAClockThatJumpedBackIsCutF61(t *testing.T) {
+	t.Parallel()
+	s, srv := own(t)
+	r := newRequest(t)
+	r.claims(t, s, store.Claimed)
+	key := recordKey(redisstore.DefaultNamespace, r.id)
+	srv.Do("setrange", key, "33", "9000000000000000")
+	fill(srv)
+	reply := r.duplicate().claims(t, s, store.InProgress)
+	require.Equal(t, reply.Now.Add(r.claim.Lease), reply.LeaseEnd)
+	rec, err := s.Lookup(t.Context(), r.id)
+	require.NoError(t, err)
+	require.Equal(t, reply.LeaseEnd, rec.LeaseEnd)
+}
