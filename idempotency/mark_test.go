@@ -213,18 +213,21 @@ func TestMarkWithAnEndedContextReturnsItsCause(t *testing.T) {
 // and the ending knows of it, or it is refused.
 func TestMarkUnderWayWhenTheHandlerReturnsCounts_F55(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		p := start(t, newBackend())
-		p.node.next("mark", slow(300*time.Millisecond))
-		marked := make(chan error, 1)
-		_, err := p.operation(t).Execute(t.Context(), call("k"), func(ctx context.Context) idempotency.Answer {
-			go func() { marked <- idempotency.MarkEffect(ctx) }()
-			synctest.Wait()
-			return answer(idempotency.ClassRelease, "503")
-		})
-		require.NoError(t, err)
-		require.NoError(t, <-marked)
-		_, rec := p.node.backend.only(t)
-		assert.Equal(t, store.Unknown, rec.State)
+	p := start(t, newBackend()) // no bubble: the ending waits for a mutex
+	sent, returning, marked := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	p.node.next("mark", func(_ context.Context, execute func() store.Reply) (store.Reply, error) {
+		close(sent)
+		<-returning
+		return execute(), nil
 	})
+	_, err := p.operation(t).Execute(t.Context(), call("k"), func(ctx context.Context) idempotency.Answer {
+		go func() { marked <- idempotency.MarkEffect(ctx) }()
+		<-sent
+		defer close(returning)
+		return answer(idempotency.ClassRelease, "503")
+	})
+	require.NoError(t, err)
+	require.NoError(t, <-marked)
+	_, rec := p.node.backend.only(t)
+	assert.Equal(t, store.Unknown, rec.State)
 }

@@ -187,9 +187,18 @@ func discreetProbe(text, key string) string {
 }
 
 // denied reports that a server answered and does not permit, or know, the
-// command. Other replies (loading, no authentication) say nothing about it.
+// command. Some replies are about the server or the connection instead and say
+// nothing about the command.
 func denied(err error) bool {
-	return redis.HasErrorPrefix(err, "NOPERM") || isReply(err) && strings.HasPrefix(err.Error(), "ERR ")
+	if !isReply(err) {
+		return false
+	}
+	for _, code := range [...]string{"NOAUTH", "WRONGPASS", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "BUSY", "max number"} {
+		if redis.HasErrorPrefix(err, code) {
+			return false
+		}
+	}
+	return true
 }
 
 func infoField(text, field string) (string, bool) {

@@ -24,7 +24,8 @@ func (*pipeHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return 
 func (h *pipeHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		err := next(ctx, cmds)
-		if h.left.Add(-1) >= 0 {
+		// What sets up a connection comes through here, too.
+		if ours := cmds[len(cmds)-1].Name(); (ours == "get" || ours == "evalsha") && h.left.Add(-1) >= 0 {
 			h.change(cmds)
 		}
 		return err

@@ -2,7 +2,6 @@ package storetest_test
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -170,53 +169,18 @@ func uncopied() (store.Store, *broken.Store) {
 // raceFaults decide on what they read some time before they write.
 func raceFaults() []fault {
 	return []fault{
-		{"claim not atomic", wrap(wrapper{apply: slowly(func(event store.Event, rec store.Record) bool {
-			_, ok := event.(store.Claim)
-			return ok && (rec.State == store.Absent || rec.State == store.Released)
-		})}), []string{"race/one claim wins"}},
-		{"end not atomic", wrap(wrapper{apply: slowly(func(event store.Event, rec store.Record) bool {
-			_, ok := event.(store.Settle)
-			return ok && rec.State == store.Running
-		})}), []string{"race/one end wins"}},
+		{"claim not atomic", late(func(event store.Event, reply store.Reply) bool {
+			return reply.Verdict == store.Claimed
+		}), []string{"race/one claim wins", "race/one take-over wins"}},
+		{"end not atomic", late(func(event store.Event, reply store.Reply) bool {
+			return reply.Verdict == store.Done && event.Name() == "settle"
+		}), []string{"race/one end wins"}},
 	}
 }
 
-type applyFunc = func(*broken.Store, context.Context, store.ID, store.Event) (store.Reply, error)
-
-// slowly executes the events that are meant on a record of their own making:
-// as it was a millisecond ago.
-func slowly(meant func(store.Event, store.Record) bool) applyFunc {
-	return func(s *broken.Store, ctx context.Context, id store.ID, event store.Event) (store.Reply, error) {
-		rec, err := s.Lookup(ctx, id)
-		if err != nil || !meant(event, rec) || store.Validate(event) != nil {
-			return s.Apply(ctx, id, event)
-		}
-		time.Sleep(time.Millisecond)
-		next, reply := store.Step(rec, event, store.Instant(time.Now().UnixMicro()))
-		s.Forget(id)
-		if err := restore(ctx, s, id, next, event); err != nil {
-			return store.Reply{}, err
-		}
-		return reply, nil
+func late(when func(store.Event, store.Reply) bool) func() (store.Store, *broken.Store) {
+	return func() (store.Store, *broken.Store) {
+		s := broken.NotAtomic(when)
+		return s, s
 	}
-}
-
-// restore writes a record by the events that lead to it.
-func restore(ctx context.Context, s *broken.Store, id store.ID, rec store.Record, event store.Event) error {
-	attempt := store.Attempt{
-		Owner: rec.Owner, Token: rec.Token, Number: rec.Attempt, Lease: time.Minute,
-		Fingerprint: rec.Fingerprint, Scope: rec.Scope, Operation: rec.Operation,
-		Started: rec.Started, Retention: time.Hour,
-	}
-	event, ok := event.(store.Claim)
-	if !ok {
-		event = store.Complete{
-			Attempt: attempt, Answer: rec.Answer,
-			Adoption: store.Adoption{Confirmed: 1 << 60, Within: time.Hour},
-		}
-	}
-	if _, err := s.Apply(ctx, id, event); err != nil {
-		return fmt.Errorf("restore: %w", err)
-	}
-	return nil
 }

@@ -184,18 +184,18 @@ func batchEmpty(c *check) {
 
 func batchInvalid(c *check) {
 	renewals := c.batch(3, func(int) bool { return false })
-	renewals[1].Lease = 0
+	renewals[0].Lease = 0
 	results := c.h.Store.Renew(c.ctx, renewals)
 	if len(results) != len(renewals) {
 		c.fatalf("%d renewals have %d answers", len(renewals), len(results))
 	}
-	for _, i := range []int{0, 2} {
+	for _, i := range []int{1, 2} {
 		if results[i].Err != nil || results[i].Reply.Verdict != store.Done {
 			c.errorf("renewal %d: verdict %q, error %v, want done", i, results[i].Reply.Verdict, results[i].Err)
 		}
 	}
-	if err := results[1].Err; !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "Lease") {
-		c.errorf("renewal 1: error %v, want ErrInvalid naming Lease", err)
+	if err := results[0].Err; !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "Lease") {
+		c.errorf("renewal 0: error %v, want ErrInvalid naming Lease", err)
 	}
 }
 

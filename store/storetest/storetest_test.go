@@ -54,7 +54,7 @@ func TestSeedsDifferAndAllAreKept(t *testing.T) {
 
 func TestCapabilitiesThatAreMissingAreSkippedWithTheReason(t *testing.T) {
 	t.Parallel()
-	report := storetest.Check(t.Context(), func() storetest.Harness {
+	report := judge(t, func() storetest.Harness {
 		return storetest.Harness{Store: broken.New(store.Step)}
 	})
 	require.Empty(t, report.Failures)

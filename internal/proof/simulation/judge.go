@@ -33,7 +33,7 @@ type ledger struct {
 	tokens  store.Token                 // the largest ever granted
 	granted map[store.Token]store.Owner // by the store
 	heard   map[store.Token]bool        // by the claimer
-	hold    hold
+	hold    held
 	final   []byte // the first final answer
 	era     int    // when that was
 }

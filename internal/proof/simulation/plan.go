@@ -38,11 +38,11 @@ func draw(rng *rand.Rand) plan {
 	}
 	p.maxHold = p.lease * time.Duration(2+rng.IntN(5))
 	p.storeTimeout = p.lease/8 + time.Duration(rng.Int64N(int64(p.lease/3)))
-	p.horizon = 5 * p.lease
+	p.horizon = 6 * p.lease
 	switch n := rng.IntN(20); {
-	case n < 8:
+	case n < 7:
 		p.orphan = idempotency.OrphanRefuse
-	case n < 16:
+	case n < 15:
 		p.orphan = idempotency.OrphanRerunUnmarked
 	default:
 		p.orphan = idempotency.OrphanRerun
@@ -53,8 +53,8 @@ func draw(rng *rand.Rand) plan {
 	if rng.IntN(8) == 0 {
 		p.forgets = 1 + rng.IntN(2)
 	}
-	if rng.IntN(5) == 0 {
-		p.settles = 1 + rng.IntN(3)
+	if rng.IntN(3) == 0 {
+		p.settles = 2 + rng.IntN(3)
 	}
 	return p
 }

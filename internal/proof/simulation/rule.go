@@ -17,6 +17,9 @@ const (
 	// OneHolder (I1): a claim is granted only when the one before it was ended or
 	// has lapsed.
 	OneHolder Rule = "I1 one holder at a time"
+	// StaysEnded (I1): a claim that its owner gave up is not granted any more,
+	// however late it arrives.
+	StaysEnded Rule = "I1 what was given up stays so"
 	// OneAnswer (I2): all final answers to an operation are equal.
 	OneAnswer Rule = "I2 one final answer"
 	// RealAnswer (I3): a final success has its effect in the ledger.

@@ -24,7 +24,7 @@ func TestSimulationCatchesBrokenCores(t *testing.T) {
 		{"lease is the time to live", broken.LeaseIsTTL, []simulation.Rule{simulation.OneStart, simulation.OneEffect}},
 		{"take-over is not atomic", broken.TakeOverNotAtomic, []simulation.Rule{simulation.OneHolder}},
 		{"mark takes no notice of the lease", stepping(markAlways), []simulation.Rule{simulation.OneEffect}},
-		{"released without a trace", stepping(noTombstone), nil},
+		{"released without a trace", stepping(noTombstone), []simulation.Rule{simulation.StaysEnded}},
 	}
 	for _, core := range cores {
 		t.Run(core.name, func(t *testing.T) {

@@ -6,8 +6,8 @@ import (
 	"github.com/reprise-go/reprise/store"
 )
 
-// hold is the claim that was granted last.
-type hold struct {
+// held is the claim that was granted, or given up, last.
+type held struct {
 	owner store.Owner
 	until store.Instant
 	ended bool
@@ -16,7 +16,7 @@ type hold struct {
 // executed is called for each execution of an event. The world is locked.
 func (j *judge) executed(p *process, id store.ID, event store.Event, reply store.Reply) {
 	key := j.key(id)
-	owner, claims := sender(event)
+	owner, _ := sender(event)
 	j.world.trace.add(entry{
 		process: p.number, key: key, what: event.Name(), verdict: reply.Verdict.String(),
 		owner: j.owner(owner), token: int64(reply.Token),
@@ -31,17 +31,16 @@ func (j *judge) executed(p *process, id store.ID, event store.Event, reply store
 		if reply.Verdict == store.Done && hold.owner == owner {
 			hold.until = reply.Now.Add(ev.Lease)
 		}
-	case store.Mark:
-	default:
-		if reply.Verdict == store.Done && (hold.owner == owner || !claims && isSettle(event)) {
-			hold.ended = true
+	case store.Release:
+		// It also ends a claim that has not been executed yet.
+		if reply.Verdict == store.Done {
+			*hold = held{owner: owner, ended: true}
 		}
+	case store.Complete, store.Fail:
+		hold.ended = hold.ended || reply.Verdict == store.Done && hold.owner == owner
+	case store.Settle:
+		hold.ended = hold.ended || reply.Verdict == store.Done
 	}
-}
-
-func isSettle(event store.Event) bool {
-	_, ok := event.(store.Settle)
-	return ok
 }
 
 // changed is called with a record as it was before an event and as it became.
@@ -49,7 +48,7 @@ func (j *judge) changed(id store.ID, event store.Event, before, after store.Reco
 	key := j.key(id)
 	owner, claims := sender(event)
 	j.stays(key, before, after)
-	if !claims && !isSettle(event) {
+	if _, settles := event.(store.Settle); !claims && !settles {
 		j.ownerOnly(key, event, owner, before, after)
 	}
 }
@@ -57,13 +56,17 @@ func (j *judge) changed(id store.ID, event store.Event, before, after store.Reco
 // grant judges a claim by those granted before it.
 func (j *judge) grant(key int, owner store.Owner, reply store.Reply) {
 	op, token := &j.ops[key], reply.Token
-	held := op.hold.owner != owner && !op.hold.ended && reply.Now < op.hold.until
+	lasting := !j.forgetful() && j.world.plan.clocks == 0
+	if op.hold.owner == owner && op.hold.ended && lasting {
+		j.violate(StaysEnded, "key %d is granted to owner %d, who gave it up", key, j.owner(owner))
+	}
+	taken := op.hold.owner != owner && !op.hold.ended && reply.Now < op.hold.until
 	// A clock that was set back shortens leases when it is noticed.
-	if held && !j.forgetful() && j.world.plan.clocks == 0 {
+	if taken && lasting {
 		j.violate(OneHolder, "key %d is granted to owner %d while owner %d holds it",
 			key, j.owner(owner), j.owner(op.hold.owner))
 	}
-	op.hold = hold{owner: owner, until: reply.LeaseEnd}
+	op.hold = held{owner: owner, until: reply.LeaseEnd}
 	holder, again := op.granted[token]
 	switch {
 	case again && holder != owner && !j.forgetful():

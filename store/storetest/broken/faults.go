@@ -1,10 +1,6 @@
 package broken
 
-import (
-	"time"
-
-	"github.com/reprise-go/reprise/store"
-)
+import "github.com/reprise-go/reprise/store"
 
 // NoOwnerCheck returns a store in which everybody may renew, mark, complete,
 // fail and release everybody's attempt, as with a lock that is unlocked by
@@ -67,16 +63,9 @@ func leaseIsTTL(rec store.Record, event store.Event, now store.Instant) (store.R
 	return next, reply
 }
 
-// TakeOverNotAtomic returns a store which decides about a take-over on what it
-// read, and writes a millisecond later whatever happened in between. Inside a
-// synctest bubble the millisecond costs nothing, and every claim that is
-// runnable by then has been decided.
+// TakeOverNotAtomic returns a store that reads a record, decides that it may be
+// taken over, and writes a millisecond later, so that all claims which come in
+// between take it over as well. See [NotAtomic].
 func TakeOverNotAtomic() store.Store {
-	s := New(store.Step)
-	s.gap = func(_ store.Event, reply store.Reply) {
-		if reply.TookOver {
-			time.Sleep(time.Millisecond)
-		}
-	}
-	return s
+	return NotAtomic(func(_ store.Event, reply store.Reply) bool { return reply.TookOver })
 }

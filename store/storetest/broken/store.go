@@ -19,8 +19,8 @@ type Step func(rec store.Record, event store.Event, now store.Instant) (store.Re
 // testing/synctest.
 type Store struct {
 	step Step
-	// gap runs between reading and writing, unlocked, when it is set.
-	gap func(event store.Event, reply store.Reply)
+	// late says which events are written some time after they were decided.
+	late func(event store.Event, reply store.Reply) bool
 
 	mu      sync.Mutex
 	records map[store.ID]store.Record
@@ -30,6 +30,19 @@ type Store struct {
 // New returns an empty store. With [store.Step] it is a correct one.
 func New(step Step) *Store {
 	return &Store{step: step, records: make(map[store.ID]store.Record)}
+}
+
+// window is how long a store of [NotAtomic] waits before it writes.
+const window = time.Millisecond
+
+// NotAtomic returns a store which, for the events that when names by their
+// reply, decides on what it read, and writes a millisecond later whatever has
+// happened in between. Inside a synctest bubble the millisecond costs nothing,
+// and whoever can run by then has been decided.
+func NotAtomic(when func(event store.Event, reply store.Reply) bool) *Store {
+	s := New(store.Step)
+	s.late = when
+	return s
 }
 
 // Apply executes an event as the store's step function says.
@@ -43,9 +56,9 @@ func (s *Store) Apply(ctx context.Context, id store.ID, event store.Event) (stor
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next, reply := s.step(s.records[id], event, s.now())
-	if s.gap != nil {
+	if s.late != nil && s.late(event, reply) {
 		s.mu.Unlock()
-		s.gap(event, reply)
+		time.Sleep(window)
 		s.mu.Lock()
 	}
 	next.Answer = clone(next.Answer)
