@@ -24,6 +24,6 @@ try('PERSIST', KEYS[1])
 try('PEXPIRE', KEYS[1], 1000) -- last of the two, so that nothing can stay
 try('EXISTS', KEYS[1])
 try('RENAME', KEYS[1], KEYS[2])
-try('UNLINK', KEYS[2])
+try('UNLINK', KEYS[1], KEYS[2])
 try('PUBLISH', KEYS[1], '')
 return findings

@@ -1,0 +1,80 @@
+package redisstore_test
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/reprise-go/reprise/store"
+	"github.com/reprise-go/reprise/store/redisstore"
+)
+
+func ExampleNew() {
+	server, err := miniredis.Run() // stands in for a Redis
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer server.Close()
+	rdb := redis.NewClient(&redis.Options{
+		Addr:                  server.Addr(),
+		ContextTimeoutEnabled: true, // or a deadline does not end a call
+	})
+	defer func() { _ = rdb.Close() }()
+	records, err := redisstore.New(rdb, redisstore.Namespace("payments"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = records.Close() }()
+
+	id := store.NewID("tenant-1", "POST /v1/payments", "a-key")
+	claim := store.Claim{
+		Owner:       store.NewOwner(),
+		Fingerprint: store.Fingerprint{Algorithm: store.NoFingerprint},
+		Scope:       store.NewScopeDigest("tenant-1"),
+		Operation:   "POST /v1/payments",
+		Lease:       30 * time.Second,
+		Retention:   24 * time.Hour,
+	}
+	first, err := records.Apply(context.Background(), id, claim)
+	fmt.Println(first.Verdict, first.Attempt, err)
+
+	claim.Owner = store.NewOwner() // another request with the same key
+	second, err := records.Apply(context.Background(), id, claim)
+	fmt.Println(second.Verdict, second.Attempt, err)
+	// Output:
+	// claimed 1 <nil>
+	// in progress 1 <nil>
+}
+
+func ExampleStore_Preflight() {
+	server, err := miniredis.Run()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer server.Close()
+	rdb := redis.NewClient(&redis.Options{Addr: server.Addr(), ContextTimeoutEnabled: true})
+	defer func() { _ = rdb.Close() }()
+	records, err := redisstore.New(rdb)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = records.Close() }()
+
+	findings, err := records.Preflight(context.Background())
+	fmt.Println(err)
+	for _, finding := range findings {
+		fmt.Println(finding)
+	}
+	// Output:
+	// <nil>
+	// redisstore: could not be checked: INFO server is not permitted, so its redis_version is not known
+	// redisstore: could not be checked: INFO replication is not permitted, so its role is not known
+	// redisstore: could not be checked: CONFIG GET maxmemory-policy is not permitted; make sure that it is noeviction
+}
