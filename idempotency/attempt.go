@@ -2,6 +2,7 @@ package idempotency
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -59,7 +60,7 @@ func (x *execution) start(ctx context.Context, sent time.Time, reply store.Reply
 	return a.end(ctx, answer, hctx.Err() != nil)
 }
 
-var errPaused = fmt.Errorf("the claim could not be confirmed in time, so the handler was not started")
+var errPaused = errors.New("the claim could not be confirmed in time, so the handler was not started")
 
 // handlerContext detaches the handler from its caller, unless the policy says
 // otherwise. Values and a deadline stay.
@@ -80,7 +81,7 @@ func (a *attempt) runHandler(ctx context.Context) Answer {
 	returned := false
 	defer func() {
 		if !returned {
-			a.finish(ctx, a.failure())
+			_, _ = a.finish(ctx, a.failure()) // what the store does not take goes on in the background
 		}
 	}()
 	answer := a.run(ctx)
@@ -100,7 +101,8 @@ func (a *attempt) lost(reason lease.Reason) {
 
 // abandon gives back a claim whose handler is not going to start.
 func (a *attempt) abandon(ctx context.Context, refusal *Error) error {
-	a.finish(ctx, store.Release{Attempt: a.attempt(a.reply), Void: true})
+	// What the store does not take goes on in the background.
+	_, _ = a.finish(ctx, store.Release{Attempt: a.attempt(a.reply), Void: true})
 	return refusal
 }
 

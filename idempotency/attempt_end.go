@@ -13,23 +13,22 @@ import (
 // recorded, and the ending goes on in the background under the lease.
 func (a *attempt) end(ctx context.Context, answer Answer, contextEnded bool) (Result, error) {
 	event := a.endingEvent(&answer, contextEnded)
-	reply, err := a.finish(ctx, event)
-	result := Result{
-		Outcome: Executed,
-		Answer:  answer,
-		Attempt: a.reply.Attempt,
-		Token:   a.reply.Token,
-	}
 	_, completes := event.(store.Complete)
-	switch {
-	case !completes || err != nil:
-		return result, nil
-	case reply.Verdict == store.Done:
-		result.Recorded = true
-		a.noteMark()
-		return result, nil
+	reply, err := a.finish(ctx, event)
+	answered := completes && err == nil
+	if answered && reply.Verdict != store.Done {
+		return a.deposed(ctx)
 	}
-	return a.deposed(ctx)
+	if answered {
+		a.noteMark()
+	}
+	return Result{
+		Outcome:  Executed,
+		Recorded: answered,
+		Answer:   answer,
+		Attempt:  a.reply.Attempt,
+		Token:    a.reply.Token,
+	}, nil
 }
 
 // endingEvent decides between complete, fail and release.
@@ -106,7 +105,7 @@ func (a *attempt) deposed(ctx context.Context) (Result, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.guard.opts.storeTimeout)
 	defer cancel()
 	rec, err := a.guard.store.Lookup(ctx, a.id)
-	if err != nil || rec.State != store.Completed || !rec.Fingerprint.Equal(a.print) {
+	if err != nil || rec.State != store.Completed || !rec.Fingerprint.Equal(a.bound) {
 		return Result{}, a.refuse(ErrLeaseLost, time.Second, err)
 	}
 	return a.replay(store.Reply{

@@ -122,7 +122,7 @@ func (f *finisher) dispatch() (delay time.Duration, more bool) {
 		if delay := time.Until(f.queue[0].next); delay > 0 && !f.stopped {
 			return delay, true
 		}
-		p := heap.Pop(&f.queue).(*pending)
+		p, _ := heap.Pop(&f.queue).(*pending)
 		f.sending++
 		f.wg.Go(func() { f.send(p) })
 	}
@@ -169,15 +169,15 @@ func (f *finisher) try(p *pending) (again, heard bool, err error) {
 		return false, false, err
 	}
 	reply, err := f.apply(context.Background(), p.id, p.event)
-	switch {
-	case errors.Is(err, store.ErrUnreadable):
+	if errors.Is(err, store.ErrUnreadable) {
 		return false, true, err
-	case err != nil:
-		return true, false, nil
+	}
+	if heard = err == nil; !heard {
+		return true, heard, nil
 	}
 	release, ok := p.event.(store.Release)
 	again = ok && release.Void && reply.Verdict == store.Refused
-	return again, true, nil
+	return again, heard, nil
 }
 
 // over says whether an ending is not sent any more, and if that loses
@@ -229,7 +229,11 @@ type pendingQueue []*pending
 func (q pendingQueue) Len() int           { return len(q) }
 func (q pendingQueue) Less(i, j int) bool { return q[i].next.Before(q[j].next) }
 func (q pendingQueue) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
-func (q *pendingQueue) Push(x any)        { *q = append(*q, x.(*pending)) }
+func (q *pendingQueue) Push(x any) {
+	p, _ := x.(*pending)
+	*q = append(*q, p)
+}
+
 func (q *pendingQueue) Pop() any {
 	old := *q
 	last := old[len(old)-1]

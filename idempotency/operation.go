@@ -82,7 +82,7 @@ type execution struct {
 
 	id      store.ID
 	owner   store.Owner
-	print   store.Fingerprint
+	bound   store.Fingerprint
 	began   time.Time
 	inStore time.Duration
 	ending  string
@@ -144,22 +144,22 @@ func (x *execution) identify() error {
 	if x.guard.opts.strictKeys {
 		x.id = store.NewID(x.call.Scope, "", x.call.Key)
 	}
-	x.print = x.bind(x.call.Fingerprint)
+	x.bound = x.bind(x.call.Fingerprint)
 	return nil
 }
 
 // bind adds the operation's name to a fingerprint where the record's identity
 // does not hold it.
-func (x *execution) bind(print store.Fingerprint) store.Fingerprint {
-	if print.Algorithm == "" {
-		print.Algorithm = store.NoFingerprint
+func (x *execution) bind(bound store.Fingerprint) store.Fingerprint {
+	if bound.Algorithm == "" {
+		bound.Algorithm = store.NoFingerprint
 	}
 	if x.guard.opts.strictKeys {
 		buf := binary.BigEndian.AppendUint64(nil, uint64(len(x.op.name)))
 		buf = append(buf, x.op.name...)
-		print.Sum = sha256.Sum256(append(buf, print.Sum[:]...))
+		bound.Sum = sha256.Sum256(append(buf, bound.Sum[:]...))
 	}
-	return print
+	return bound
 }
 
 // claim asks the store, a second time if the record's fingerprint was made by
@@ -171,11 +171,11 @@ func (x *execution) claim(ctx context.Context) (time.Time, store.Reply, error) {
 	if err != nil || reply.Verdict != store.OtherAlgorithm || x.call.FingerprintBy == nil {
 		return sent, reply, err
 	}
-	print, known := x.call.FingerprintBy(reply.Algorithm)
+	bound, known := x.call.FingerprintBy(reply.Algorithm)
 	if !known {
 		return sent, reply, nil
 	}
-	x.print = x.bind(print)
+	x.bound = x.bind(bound)
 	sent = time.Now()
 	reply, err = x.sendClaim(ctx)
 	return sent, reply, err
@@ -184,7 +184,7 @@ func (x *execution) claim(ctx context.Context) (time.Time, store.Reply, error) {
 func (x *execution) sendClaim(ctx context.Context) (store.Reply, error) {
 	return x.apply(ctx, store.Claim{
 		Owner:       x.owner,
-		Fingerprint: x.print,
+		Fingerprint: x.bound,
 		Scope:       store.NewScopeDigest(x.call.Scope),
 		Operation:   x.op.name,
 		Lease:       x.op.policy.Lease,
@@ -253,7 +253,7 @@ func (x *execution) attempt(reply store.Reply) store.Attempt {
 		Token:       reply.Token,
 		Number:      reply.Attempt,
 		Lease:       x.op.policy.Lease,
-		Fingerprint: x.print,
+		Fingerprint: x.bound,
 		Scope:       store.NewScopeDigest(x.call.Scope),
 		Operation:   x.op.name,
 		Started:     reply.Started,
@@ -277,8 +277,7 @@ func (x *execution) report(ctx context.Context, result Result, err error) {
 	if x.id != (store.ID{}) {
 		f.ID = x.id.Short()
 	}
-	var refused *Error
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*Error](err); ok {
 		f.Code, f.Err = refused.Code, refused.Err
 	}
 	x.guard.finished(ctx, f)

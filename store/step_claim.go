@@ -17,7 +17,7 @@ func claim(rec Record, ev Claim, now Instant) (Record, Reply) {
 		return rec, Reply{Verdict: Mismatch}
 	}
 	switch rec.State {
-	case Released:
+	case Released, Absent:
 		return start(rec, ev, now)
 	case Completed:
 		reply := rec.describe(Recorded)
@@ -28,6 +28,7 @@ func claim(rec Record, ev Claim, now Instant) (Record, Reply) {
 		if !rec.Lapsed(now) {
 			return inProgress(rec, ev)
 		}
+	case Unknown:
 	}
 	return takeOver(rec, ev, now)
 }

@@ -25,7 +25,7 @@ func writeReplay(w http.ResponseWriter, r *http.Request, a answer) error {
 	h := w.Header()
 	replaceFields(h, a.header)
 	fixRecordedType(h, a)
-	if r.ProtoAtLeast(1, 1) {
+	if r.ProtoAtLeast(1, 1) && r.Method != http.MethodHead {
 		declareTrailers(h, a.trailer)
 	}
 	w.WriteHeader(a.status)

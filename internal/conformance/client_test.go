@@ -3,6 +3,7 @@ package conformance_test
 import (
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -70,9 +71,7 @@ func newRequest(t *testing.T, url string, c call) *http.Request {
 	}
 	req, err := http.NewRequestWithContext(t.Context(), c.method, url, strings.NewReader(c.body))
 	require.NoError(t, err)
-	for name, values := range c.header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, c.header)
 	if c.key != "" {
 		req.Header.Set("Idempotency-Key", c.key)
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -308,19 +309,10 @@ func TestO12_TheHandlersWishesAreObeyed(t *testing.T) {
 	requireExecuted(t, send(t, s.URL, wish("five minutes")))
 	rdb := srv.Client(t)
 	for _, name := range srv.Keys(ns + ":*") {
-		if !contains(before, name) {
+		if !slices.Contains(before, name) {
 			assert.InDelta(t, 5*time.Minute, rdb.PTTL(t.Context(), name).Val(), float64(10*time.Second))
 		}
 	}
-}
-
-func contains(list []string, word string) bool {
-	for _, w := range list {
-		if w == word {
-			return true
-		}
-	}
-	return false
 }
 
 func TestO13_ErrorAfterAMarkIsUnknown(t *testing.T) {

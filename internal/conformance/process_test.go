@@ -149,7 +149,7 @@ var paymentsBuild struct {
 func paymentsBinary(t *testing.T) string {
 	t.Helper()
 	paymentsBuild.once.Do(func() {
-		dir, err := os.MkdirTemp("", "payments-")
+		dir, err := os.MkdirTemp("", "payments-") //nolint:usetesting // it outlives the test that happens to build it
 		if err != nil {
 			paymentsBuild.err = err
 			return

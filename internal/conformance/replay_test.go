@@ -62,7 +62,7 @@ func TestR2_BodyIsReplayedToTheByte(t *testing.T) {
 				_, _ = io.WriteString(w, body)
 			}})
 			first, _ := twice(t, s, call{})
-			assert.True(t, first.Body == body, "the first answer is the handler's")
+			assert.Equal(t, body, first.Body, "the first answer is the handler's")
 		})
 	}
 }

@@ -248,7 +248,7 @@ func idsInTestNames(t *testing.T, root string) map[string]bool {
 		}
 		source, err := os.ReadFile(path)
 		for _, match := range testName.FindAllStringSubmatch(string(source), -1) {
-			for _, word := range strings.Split(match[1], "_") {
+			for word := range strings.SplitSeq(match[1], "_") {
 				if !rowID.MatchString(word) {
 					break
 				}

@@ -126,7 +126,7 @@ func TestZ9_ClientThatHangsUpWhileTheAnswerIsWrittenGetsTheReplay(t *testing.T) 
 	require.NoError(t, conn.Close())
 	second := send(t, s.URL, c)
 	assert.Equal(t, "replayed", second.Header.Get("Idempotency-Status"))
-	assert.True(t, second.Body == large)
+	assert.Equal(t, large, second.Body)
 	assert.Equal(t, 1, s.Runs())
 }
 

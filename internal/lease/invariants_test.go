@@ -8,8 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/reprise-go/reprise/internal/lease"
 	"github.com/stretchr/testify/assert"
+
+	"github.com/reprise-go/reprise/internal/lease"
 )
 
 // chaos decides at random what happens to a call.

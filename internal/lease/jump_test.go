@@ -5,9 +5,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/reprise-go/reprise/internal/lease"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/reprise-go/reprise/internal/lease"
 )
 
 const day = int64(24 * time.Hour)

@@ -7,9 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/reprise-go/reprise/internal/lease"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/reprise-go/reprise/internal/lease"
 )
 
 // The one test in real time: everything at once, for the race detector.

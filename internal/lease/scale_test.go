@@ -5,9 +5,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/reprise-go/reprise/internal/lease"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/reprise-go/reprise/internal/lease"
 )
 
 const many = 10_000
