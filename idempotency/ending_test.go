@@ -2,7 +2,6 @@ package idempotency_test
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -255,6 +254,6 @@ func TestAnswerThatTheStoreWouldNeverTakeIsGivenUpAtOnce(t *testing.T) {
 		time.Sleep(time.Second)
 		settled := p.trace.allSettled()
 		require.Len(t, settled, 1, "repeating it changes nothing and keeps the lease")
-		assert.True(t, errors.Is(settled[0].Err, store.ErrInvalid))
+		assert.ErrorIs(t, settled[0].Err, store.ErrInvalid)
 	})
 }

@@ -50,7 +50,7 @@ func TestDuplicateWhileRunningIsRefusedInOneRoundTrip_C2(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, newBackend())
 		op := p.operation(t)
-		w := newWork()
+		w := newWork(t)
 		first := begin(t.Context(), op, call("k"), w.run)
 		synctest.Wait()
 
@@ -90,7 +90,7 @@ func TestRetryAfterIsTheAgeWithinASecondAndTheRestOfTheLease(t *testing.T) {
 				p := start(t, newBackend())
 				p.node.always(lostRequest, "renew")
 				op := p.operation(t, idempotency.Policy{Lease: 30 * time.Second})
-				w := newWork()
+				w := newWork(t)
 				first := begin(t.Context(), op, call("k"), w.run)
 				time.Sleep(tt.age)
 
@@ -142,7 +142,7 @@ func TestAHundredDuplicatesAtOnceRunOnce_C1(t *testing.T) {
 func TestAnotherRequestUnderTheSameKeyIsAMismatch(t *testing.T) {
 	t.Parallel()
 	other := call("k")
-	other.Fingerprint = print("another body")
+	other.Fingerprint = fingerprint("another body")
 	mismatch := func(t *testing.T, p *process, op *idempotency.Operation) {
 		t.Helper()
 		before := p.node.count("")
@@ -168,7 +168,7 @@ func TestAnotherRequestUnderTheSameKeyIsAMismatch(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			p := start(t, newBackend())
 			op := p.operation(t)
-			w := newWork()
+			w := newWork(t)
 			first := begin(t.Context(), op, call("k"), w.run)
 			synctest.Wait()
 			mismatch(t, p, op)
@@ -198,8 +198,8 @@ func TestFingerprintByAnotherAlgorithm_F23(t *testing.T) {
 	}{
 		{"nobody to ask", nil, idempotency.ErrRecordUnreadable},
 		{"unknown", func(string) (store.Fingerprint, bool) { return store.Fingerprint{}, false }, idempotency.ErrRecordUnreadable},
-		{"known and equal", func(string) (store.Fingerprint, bool) { return print("body"), true }, ""},
-		{"known and different", func(string) (store.Fingerprint, bool) { return print("other"), true }, idempotency.ErrKeyReused},
+		{"known and equal", func(string) (store.Fingerprint, bool) { return fingerprint("body"), true }, ""},
+		{"known and different", func(string) (store.Fingerprint, bool) { return fingerprint("other"), true }, idempotency.ErrKeyReused},
 	}
 	for _, strict := range []bool{false, true} {
 		for _, tt := range tests {
@@ -243,7 +243,7 @@ func TestRunByAnotherAlgorithmIsRecordedUnderIt_F23(t *testing.T) {
 		newer.Fingerprint.Algorithm = "sha512"
 		newer.FingerprintBy = func(algorithm string) (store.Fingerprint, bool) {
 			assert.Equal(t, "sha256", algorithm)
-			return print("body"), true
+			return fingerprint("body"), true
 		}
 		result, err := op.Execute(t.Context(), newer, gives(recorded("a")))
 		require.NoError(t, err)

@@ -261,7 +261,7 @@ func (e *examined) Preflight(ctx context.Context) ([]error, error) {
 	return findings, err
 }
 
-func (e *examined) count() int {
+func (e *examined) checked() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.checks

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -61,10 +62,10 @@ func (p *process) operation(t *testing.T, policies ...idempotency.Policy) *idemp
 }
 
 func call(key string) idempotency.Call {
-	return idempotency.Call{Scope: "tenant", Key: key, Fingerprint: print("body")}
+	return idempotency.Call{Scope: "tenant", Key: key, Fingerprint: fingerprint("body")}
 }
 
-func print(body string) store.Fingerprint {
+func fingerprint(body string) store.Fingerprint {
 	return store.Fingerprint{Algorithm: "sha256", Sum: sha256.Sum256([]byte(body))}
 }
 
@@ -101,16 +102,32 @@ func forbidden(t *testing.T) func(context.Context) idempotency.Answer {
 // says.
 type work struct {
 	runs atomic.Int32
-	ctx  context.Context
 	end  chan idempotency.Answer
+
+	mu  sync.Mutex
+	ctx context.Context
 }
 
-func newWork() *work { return &work{end: make(chan idempotency.Answer)} }
+// newWork returns a handler that ends with its test at the latest.
+func newWork(t *testing.T) *work {
+	w := &work{end: make(chan idempotency.Answer)}
+	t.Cleanup(func() { close(w.end) })
+	return w
+}
 
 func (w *work) run(ctx context.Context) idempotency.Answer {
 	w.runs.Add(1)
+	w.mu.Lock()
 	w.ctx = ctx
+	w.mu.Unlock()
 	return <-w.end
+}
+
+// context returns the context of the latest run.
+func (w *work) context() context.Context {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ctx
 }
 
 // running is an execution on a goroutine of its own.
@@ -175,8 +192,14 @@ func told[T any](r *recorder, list *[]T) []T {
 }
 
 func (r *recorder) allFinished() []idempotency.Finished { return told(r, &r.finished) }
-func (r *recorder) allLost() []idempotency.LeaseLost    { return told(r, &r.lost) }
 func (r *recorder) allSettled() []idempotency.Settled   { return told(r, &r.settled) }
+
+// allLost waits for the watchdog's goroutine, which cancels the handler first.
+// It works in a bubble only.
+func (r *recorder) allLost() []idempotency.LeaseLost {
+	synctest.Wait()
+	return told(r, &r.lost)
+}
 
 // logs keeps what was logged.
 type logs struct {

@@ -24,7 +24,7 @@ func TestLongHandlerIsRenewedThroughout_L1(t *testing.T) {
 				b.setClock(offset)
 				p := start(t, b)
 				op := p.operation(t)
-				w := newWork()
+				w := newWork(t)
 				first := begin(t.Context(), op, call("k"), w.run)
 				for range 5 {
 					time.Sleep(lease)
@@ -33,7 +33,7 @@ func TestLongHandlerIsRenewedThroughout_L1(t *testing.T) {
 					assert.GreaterOrEqual(t, refused.RetryAfter, time.Second)
 					assert.LessOrEqual(t, refused.RetryAfter, lease)
 				}
-				assert.NoError(t, w.ctx.Err())
+				assert.NoError(t, w.context().Err())
 				w.end <- recorded("a")
 				result, err := first.wait()
 				require.NoError(t, err)
@@ -136,14 +136,14 @@ func TestHandlerThatHangsIsGivenUpAtTheMaximumHold_L15_F54(t *testing.T) {
 		}
 		op, err := p.guard.Operation("hold", idempotency.Policy{Lease: lease, MaxHold: 4 * lease, Orphan: orphan})
 		require.NoError(t, err)
-		w := newWork()
+		w := newWork(t)
 		first := begin(t.Context(), op, call("k"), w.run)
 		synctest.Wait()
 		if marked {
-			mark(t, w.ctx)
+			mark(t, w.context())
 		}
-		<-w.ctx.Done()
-		assert.ErrorIs(t, context.Cause(w.ctx), idempotency.ErrLeaseLost)
+		<-w.context().Done()
+		assert.ErrorIs(t, context.Cause(w.context()), idempotency.ErrLeaseLost)
 		assert.Equal(t, "maximum hold", p.trace.allLost()[0].Reason)
 		renewals := p.node.count("renew")
 		time.Sleep(lease) // it is deaf; the lease lapses
@@ -163,19 +163,19 @@ func TestHandlerThatHangsIsGivenUpAtTheMaximumHold_L15_F54(t *testing.T) {
 
 // deposed starts an attempt on one process, whose renewals fail, and one that
 // takes it over on another. It returns both, still running.
-func deposed(t *testing.T, a, b *process) (old, successor *running, oldWork, newWork_ *work) {
+func deposed(t *testing.T, a, b *process) (old, successor *running, oldWork, newOne *work) {
 	t.Helper()
 	rerun := idempotency.Policy{Orphan: idempotency.OrphanRerun}
 	a.node.always(lostRequest, "renew")
-	oldWork, newWork_ = newWork(), newWork()
+	oldWork, newOne = newWork(t), newWork(t)
 	old = begin(t.Context(), a.operation(t, rerun), call("k"), oldWork.run)
 	time.Sleep(lease)
-	successor = begin(t.Context(), b.operation(t, rerun), call("k"), newWork_.run)
+	successor = begin(t.Context(), b.operation(t, rerun), call("k"), newOne.run)
 	synctest.Wait()
-	require.EqualValues(t, 1, newWork_.runs.Load())
-	assert.ErrorIs(t, context.Cause(oldWork.ctx), idempotency.ErrLeaseLost)
+	require.EqualValues(t, 1, newOne.runs.Load())
+	assert.ErrorIs(t, context.Cause(oldWork.context()), idempotency.ErrLeaseLost)
 	a.node.repair()
-	return old, successor, oldWork, newWork_
+	return old, successor, oldWork, newOne
 }
 
 func TestDeposedOwnerGetsTheRecordedAnswer_L8_L10(t *testing.T) {
@@ -243,7 +243,7 @@ func TestDeposedOwnerWithoutARecordedAnswerHasNone_L10(t *testing.T) {
 			_, _ = s.wait()
 			a.node.backend.flush()
 			other := call("k")
-			other.Fingerprint = print("other")
+			other.Fingerprint = fingerprint("other")
 			_, err := a.operation(t, idempotency.Policy{Orphan: idempotency.OrphanRerun}).
 				Execute(t.Context(), other, gives(recorded("to another")))
 			require.NoError(t, err)
@@ -283,8 +283,8 @@ func TestDeposedOwnersReleaseIsRefused_L8(t *testing.T) {
 		backend := newBackend()
 		a, b := start(t, backend), start(t, backend)
 		old, successor, oldWork, newWork := deposed(t, a, b)
-		require.ErrorIs(t, idempotency.MarkEffect(oldWork.ctx), idempotency.ErrLeaseLost)
-		idempotency.Release(oldWork.ctx)
+		require.ErrorIs(t, idempotency.MarkEffect(oldWork.context()), idempotency.ErrLeaseLost)
+		idempotency.Release(oldWork.context())
 		oldWork.end <- recorded("a")
 		result, err := old.wait()
 		require.NoError(t, err)
@@ -360,7 +360,7 @@ func TestServerClockThatJumpsDoesNotStartASecondRun_F60_F61(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := start(t, newBackend())
 				op := p.operation(t)
-				w := newWork()
+				w := newWork(t)
 				first := begin(t.Context(), op, call("k"), w.run)
 				synctest.Wait()
 				p.node.backend.setClock(jump)

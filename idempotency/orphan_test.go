@@ -142,7 +142,7 @@ func TestDiedProcess_L2_L3_L4_L6(t *testing.T) {
 		dead := store.NewOwner()
 		id := store.NewID("tenant", "pay", "k")
 		claimed := p.node.backend.step(id, store.Claim{
-			Owner: dead, Fingerprint: print("body"), Operation: "pay", Lease: lease, Retention: time.Hour,
+			Owner: dead, Fingerprint: fingerprint("body"), Operation: "pay", Lease: lease, Retention: time.Hour,
 		})
 		require.Equal(t, store.Claimed, claimed.Verdict)
 		if marked {

@@ -205,18 +205,37 @@ func TestRenewalsGoOnUntilTheCompletionIsTaken_S4(t *testing.T) {
 		op := p.operation(t)
 		_, err := op.Execute(t.Context(), call("k"), takes(2*lease, "a"))
 		require.NoError(t, err)
-		time.Sleep(lease * 3 / 4)
-		renewed := p.node.count("renew")
+		ended := p.node.count("renew")
+		time.Sleep(lease / 2)
 		p.node.repair()
-		time.Sleep(2 * time.Second)
+		time.Sleep(lease / 2)
 		again, err := op.Execute(t.Context(), call("k"), forbidden(t))
 		require.NoError(t, err)
 		assert.Equal(t, recorded("a"), again.Answer)
-		assert.Greater(t, renewed, 5)
-		settledAt := p.node.count("renew")
+		taken := p.node.count("renew")
+		assert.Greater(t, taken, ended)
 		time.Sleep(2 * lease)
-		assert.Equal(t, settledAt, p.node.count("renew"))
+		assert.Equal(t, taken, p.node.count("renew"))
 		assert.Empty(t, p.trace.allLost())
+	})
+}
+
+// However long the last pause between two tries has become: a store that is
+// back before the time is over must not find that everybody has given up.
+func TestEndingIsTriedOnceMoreWhenItsTimeIsOver_S4(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := start(t, newBackend())
+		p.node.always(lostRequest, "complete")
+		op := p.operation(t)
+		_, err := op.Execute(t.Context(), call("k"), gives(recorded("a")))
+		require.NoError(t, err)
+		time.Sleep(lease * 3 / 4)
+		p.node.repair()
+		time.Sleep(lease)
+		again, err := op.Execute(t.Context(), call("k"), forbidden(t))
+		require.NoError(t, err)
+		assert.Equal(t, recorded("a"), again.Answer)
 	})
 }
 

@@ -25,7 +25,7 @@ func hexOf(d store.ScopeDigest) string {
 	return id.String()[:2*len(d)]
 }
 
-// F67
+// F67.
 func TestNewIDDoesNotCollideBySeparators(t *testing.T) {
 	t.Parallel()
 	triples := [][3]string{

@@ -124,7 +124,7 @@ func TestStepAdoptionEndsExactlyAtTheWindow(t *testing.T) {
 	}
 }
 
-// F61
+// F61.
 func TestStepLeaseIsCutOnlyWhenLongerThanItself(t *testing.T) {
 	t.Parallel()
 	rec := after(claim(alice))
@@ -138,7 +138,7 @@ func TestStepLeaseIsCutOnlyWhenLongerThanItself(t *testing.T) {
 	assert.Equal(t, back.Add(lease), cut.LeaseEnd)
 }
 
-// L11
+// L11.
 func TestStepTokenIsTheClockUnlessThatWentBack(t *testing.T) {
 	t.Parallel()
 	rec := after(claim(alice), store.Release{Attempt: attempt(alice, 1)})

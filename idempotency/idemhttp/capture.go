@@ -63,6 +63,8 @@ type capture struct {
 	// handler is the handler's map: in pass mode the client's own, else a copy
 	// that starts with what outer middleware has set.
 	handler http.Header
+	// inherited is what outer middleware had set before the handler ran.
+	inherited http.Header
 	// poured are the fields of the client's header that came from handler.
 	poured map[string]struct{}
 
@@ -102,13 +104,13 @@ type captureFlags struct {
 // newCapture returns a capture over w that keeps at most limit body bytes.
 func newCapture(w http.ResponseWriter, mode captureMode, limit int64) *capture {
 	c := &capture{
-		mode: mode, limit: limit, under: w, handler: w.Header(),
+		mode: mode, limit: limit, under: w, handler: w.Header(), inherited: w.Header().Clone(),
 		declared: -1, sniffable: -1,
 	}
 	if mode == bufferResponse {
-		c.handler = make(http.Header, len(w.Header()))
-		c.poured = make(map[string]struct{}, len(w.Header()))
-		for name, values := range w.Header() {
+		c.handler = make(http.Header, len(c.inherited))
+		c.poured = make(map[string]struct{}, len(c.inherited))
+		for name, values := range c.inherited {
 			c.handler[name] = slices.Clone(values)
 			c.poured[name] = struct{}{}
 		}

@@ -34,7 +34,7 @@ func (c *capture) finish(names []string) (answer, captureFlags) {
 	c.flags.broken = c.wrongLength()
 	c.answer = answer{
 		status:  c.status,
-		header:  pickHeaders(c.fixed, names),
+		header:  pickHeaders(c.own(), names),
 		trailer: c.recordedTrailers(),
 		omitted: c.omission(),
 	}
@@ -67,12 +67,28 @@ func (c *capture) fixContentType() {
 	if c.sniffable >= 0 {
 		prefix = c.body[:c.sniffable]
 	}
-	encoded := c.fixed.Get("Content-Encoding") != "" || c.fixed.Get("Transfer-Encoding") != ""
+	own := c.own()
+	encoded := own.Get("Content-Encoding") != "" || own.Get("Transfer-Encoding") != ""
 	if encoded || len(prefix) == 0 {
 		c.fixed["Content-Type"] = nil
 		return
 	}
 	c.fixed.Set("Content-Type", http.DetectContentType(prefix))
+}
+
+// own returns the fixed header without the fields that outer middleware had set
+// and the handler left alone: they are that middleware's to set again on a
+// replay, or not. A compressor outside announces its Content-Encoding like that,
+// and the next client may not accept it. The Content-Type always counts as the
+// handler's.
+func (c *capture) own() http.Header {
+	own := maps.Clone(c.fixed)
+	for name, values := range c.inherited {
+		if name != "Content-Type" && slices.Equal(own[name], values) {
+			delete(own, name)
+		}
+	}
+	return own
 }
 
 // wrongLength reports that the body has another length than the header says. A

@@ -29,7 +29,7 @@ func (p program) traits() traits {
 		switch p[i] % opCount {
 		case 0:
 			t.varies = t.varies || headerChoice(p[i+1]).name == "Vary"
-		case 5:
+		case 5, 13:
 			t.flushes = true
 		case 8:
 			t.declaresLength = true
@@ -75,12 +75,13 @@ func (p program) step(w http.ResponseWriter, op, arg byte) string {
 	case 5:
 		return fmt.Sprint(http.NewResponseController(w).Flush())
 	case 6:
-		// Over 512 bytes net/http's ReadFrom no longer minds a declared length.
-		limit := 9000
+		// net/http's ReadFrom does not mind a declared length once the header is
+		// out, where Write does: the capture always does.
+		dst := io.Writer(w)
 		if p.traits().declaresLength {
-			limit = 300
+			dst = writerFunc(w.Write)
 		}
-		n, err := io.Copy(w, struct{ io.Reader }{strings.NewReader(content(arg, limit))})
+		n, err := io.Copy(dst, struct{ io.Reader }{strings.NewReader(content(arg, 9000))})
 		return fmt.Sprint(n, err)
 	case 7:
 		w.WriteHeader([]int{103, 102, 103, 199}[arg%4])

@@ -113,6 +113,9 @@ func (rt *route) protect(w http.ResponseWriter, r *http.Request, key string) {
 	result, err := rt.op.Execute(r.Context(), rt.call(r, scope, key, sum),
 		func(ctx context.Context) idempotency.Answer {
 			c = rt.newCapture(ctx, w, r)
+			// After a panic, too: what the handler left running must not write
+			// to a response that is over.
+			defer c.finish(rt.recorded)
 			rt.next.ServeHTTP(c.Writer(), rt.request(ctx, r, key, body))
 			return rt.answer(c)
 		})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,7 +43,7 @@ func TestL11_TokensGrowOverTakeOversAndARestart(t *testing.T) {
 	tokens := make(chan idempotency.Info, 10)
 	s := newService(t, setup{
 		redis:  srv.Client(t),
-		wrap:   recovering(nil),
+		wrap:   recovering(new(atomic.Value)),
 		policy: idempotency.Policy{Orphan: idempotency.OrphanRerun},
 		handler: func(_ http.ResponseWriter, r *http.Request) {
 			info, ok := idempotency.FromContext(r.Context())
@@ -130,8 +131,8 @@ func TestL13_HandlerIsCancelledBeforeItsLeaseCanHaveLapsed(t *testing.T) {
 			first := background(t, n.URL, c)
 			ctx := <-started
 			direct := openRedis(t, shared.Server(t).Client(t), ns)
-			claimed := lookup(t, direct, idOf(c.key))
 			cut(n.line)
+			claimed := lookup(t, direct, idOf(c.key))
 			next(t, "the cancellation", ctx.Done())
 			// Redis is on this machine and has the same clock.
 			cancelled := store.Instant(time.Now().UnixMicro())

@@ -60,7 +60,7 @@ func (s *schedule[T]) Swap(i, j int) {
 
 // Push implements [heap.Interface].
 func (s *schedule[T]) Push(x any) {
-	n := x.(*node[T])
+	n, _ := x.(*node[T])
 	*s = append(*s, n)
 	n.place = int32(len(*s))
 }

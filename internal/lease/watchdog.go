@@ -51,7 +51,7 @@ type Watchdog[T any] struct {
 	cfg   Config[T]
 	clock clock
 	// ctx is the parent of all calls, cancelled by Close.
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // the watchdog is what owns the calls' lifetime
 	cancel context.CancelFunc
 	// wake makes the loop look before its timer ends.
 	wake chan struct{}

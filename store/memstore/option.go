@@ -30,7 +30,7 @@ type config struct {
 func MaxRecords(n int) Option { return func(c *config) { c.records = n } }
 
 // MaxBytes bounds, in the same way, how much memory the store's records take,
-// answers and bookkeeping included; at least 2 KiB, by default
+// answers and bookkeeping included; at least 1 KiB, by default
 // [DefaultMaxBytes]. Because running operations are always recorded the store
 // may exceed it by their answers.
 func MaxBytes(n int64) Option { return func(c *config) { c.bytes = n } }

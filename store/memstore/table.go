@@ -2,6 +2,7 @@ package memstore
 
 import (
 	"container/heap"
+	"maps"
 
 	"github.com/reprise-go/reprise/store"
 )
@@ -9,7 +10,7 @@ import (
 const (
 	// emptyRecord is what a record takes without its names and its answer:
 	// the entry, its share of the map, and its place in the heap.
-	emptyRecord = 1 << 10
+	emptyRecord = 512
 	// sweepAtLeast is how many expired records a call frees. More than one, so
 	// that they are freed faster than calls can create others.
 	sweepAtLeast = 16
@@ -92,9 +93,7 @@ func (t *table) shrink() {
 	}
 	t.peak = len(t.entries)
 	entries := make(map[store.ID]*entry, len(t.entries))
-	for id, e := range t.entries {
-		entries[id] = e
-	}
+	maps.Copy(entries, t.entries)
 	t.entries = entries
 	t.queue = append(make(queue, 0, len(t.queue)), t.queue...)
 }
@@ -122,7 +121,7 @@ func (q queue) Swap(i, j int) {
 
 // Push implements [heap.Interface].
 func (q *queue) Push(x any) {
-	e := x.(*entry)
+	e := x.(*entry) //nolint:errcheck // put alone pushes
 	e.place = len(*q)
 	*q = append(*q, e)
 }

@@ -32,7 +32,7 @@ func startCluster(t *testing.T) (*redis.ClusterClient, *redistest.Server) {
 		return strings.Contains(fmt.Sprint(srv.Do("cluster", "info")), "cluster_state:ok")
 	}, 10*time.Second, 20*time.Millisecond)
 	rdb := redis.NewClusterClient(&redis.ClusterOptions{
-		Addrs: []string{srv.Addr()}, ContextTimeoutEnabled: true, MaxRedirects: -1,
+		Addrs: []string{srv.Addr()}, ContextTimeoutEnabled: true, MaxRedirects: -1, DialerRetries: 1,
 	})
 	t.Cleanup(func() { require.NoError(t, rdb.Close()) })
 	return rdb, srv

@@ -185,9 +185,9 @@ func TestTokenIsRaisedAbovePreviousOne(t *testing.T) {
 	r := newRequest(t)
 	r.claims(t, s, store.Claimed)
 	r.applies(t, s, r.release(), store.Done)
-	const ahead = "9007199254740000"
+	const ahead = "8999999999990000"
 	require.NoError(t, rdb.SetRange(t.Context(), recordKey("raised", r.id), 9, ahead).Err())
 
 	reply := r.duplicate().claims(t, s, store.Claimed)
-	require.Equal(t, store.Token(9007199254740001), reply.Token)
+	require.Equal(t, store.Token(8999999999990001), reply.Token)
 }

@@ -75,8 +75,9 @@ const (
 	lengthWidth  = 3
 	prefixWidth  = 8 // of meta, of body, and of the checksum
 
-	// maxNumber is the largest integer that Lua's numbers hold exactly.
-	maxNumber  = 1<<53 - 1
+	// maxNumber is a bound that the scripts can see at the first digit, below
+	// 2^53, up to which Lua's numbers are exact. As a time it is in 2255.
+	maxNumber  = 8_999_999_999_999_999
 	maxAttempt = 99_999_999
 
 	// maxAnswer bounds an encoded answer, well below the 512 MiB of a Redis

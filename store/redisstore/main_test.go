@@ -14,7 +14,12 @@ import (
 // shared is the server of all tests that need nothing but a namespace.
 var shared redistest.Shared
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(shared.Main(m)) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(shared.Main(m),
+		// go-redis looks once a second whether a server that refused connections
+		// is back, and notices only then that its client was closed.
+		goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
+}
 
 // newStore returns a store that is closed before the client's own cleanup.
 func newStore(t testing.TB, rdb redis.UniversalClient, opts ...redisstore.Option) *redisstore.Store {

@@ -156,7 +156,7 @@ func (a answer) verdict() store.Verdict {
 func (a answer) describe(r store.Reply) (store.Reply, error) {
 	head, err := decodeHead([]byte(a.detail))
 	if err != nil {
-		return store.Reply{}, errReply
+		return store.Reply{}, err // the head is the record's
 	}
 	r.Token, r.Attempt, r.Started = head.Token, head.Attempt, head.Started
 	switch r.Verdict {

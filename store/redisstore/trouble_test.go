@@ -15,7 +15,7 @@ import (
 	"github.com/reprise-go/reprise/store/redisstore"
 )
 
-func noRepeats(o *redis.Options) { o.MaxRetries = -1 }
+func noRepeats(o *redis.Options) { o.MaxRetries, o.DialerRetries = -1, 1 }
 
 // own returns a store on a server that the test may disturb.
 func own(t *testing.T, opts ...redistest.Option) (*redisstore.Store, *redistest.Server) {

@@ -117,8 +117,8 @@ func (a *caller) renews(want store.Verdict) store.Reply {
 	return a.c.expect(a.name, store.Renew{Owner: a.owner, Lease: a.lease, Retention: a.retention}, want)
 }
 
-func (a *caller) marks(want store.Verdict) store.Reply {
-	return a.c.expect(a.name, store.Mark{Owner: a.owner}, want)
+func (a *caller) marks(want store.Verdict) {
+	a.c.expect(a.name, store.Mark{Owner: a.owner}, want)
 }
 
 func (a *caller) completes(want store.Verdict, body string) store.Reply {
@@ -133,8 +133,8 @@ func (a *caller) releases(want store.Verdict) store.Reply {
 	return a.c.expect(a.name, store.Release{Attempt: a.attempt()}, want)
 }
 
-func (a *caller) voids(want store.Verdict) store.Reply {
-	return a.c.expect(a.name, store.Release{Attempt: a.attempt(), Void: true}, want)
+func (a *caller) voids(want store.Verdict) {
+	a.c.expect(a.name, store.Release{Attempt: a.attempt(), Void: true}, want)
 }
 
 // replays claims and compares the answer that is given back.

@@ -1,10 +1,10 @@
 package storetest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"time"
 
@@ -137,17 +137,18 @@ func (d *differ) shrink(failed *failedSequence, tries int) *failedSequence {
 
 // walk is one sequence on one record: the store's, and the model's beside it.
 type walk struct {
-	ctx   context.Context
-	h     Harness
-	id    store.ID
-	model store.Record
-	clock readings
-	who   [3]*caller
-	log   []string
+	ctx context.Context
+	h   Harness
+	id  store.ID
+	// models are what the record may be. There is one after every step.
+	models []store.Record
+	clock  readings
+	who    [3]*caller
+	log    []string
 }
 
 func newWalk(ctx context.Context, h Harness) *walk {
-	w := &walk{ctx: ctx, h: h, id: newID()}
+	w := &walk{ctx: ctx, h: h, id: newID(), models: make([]store.Record, 1)}
 	c := &check{scope: store.NewScopeDigest("storetest")}
 	for i := range w.who {
 		w.who[i] = c.caller(fmt.Sprintf("owner %d", i))
@@ -184,7 +185,7 @@ func (w *walk) forget() {
 	}
 	w.log = append(w.log, "-- the store loses the record")
 	w.h.Forget(w.id)
-	w.model = store.Record{}
+	w.models = make([]store.Record, 1)
 }
 
 // apply sends an event to both. The model's clock is the store's own.
@@ -197,11 +198,10 @@ func (w *walk) apply(o op) string {
 		return fmt.Sprintf("%s: error %v", name, err)
 	}
 	w.clock.read(reply.Now)
-	next, diff := w.expect(event, reply)
-	if diff != "" {
-		return fmt.Sprintf("%s, on a record that is %s: the reply: %s", name, w.model.State, diff)
+	state := w.models[0].State
+	if diff := w.follow(event, reply); diff != "" {
+		return fmt.Sprintf("%s, on a record that is %s: the reply: %s", name, state, diff)
 	}
-	w.model = next
 	if _, ok := event.(store.Claim); ok {
 		w.who[o.who].learn(reply)
 	}
@@ -221,44 +221,69 @@ func (w *walk) send(o op, event store.Event) (store.Reply, error) {
 	return results[0].Reply, results[0].Err
 }
 
-// expect returns the model's record after the event, and how its reply differs
-// from the store's. Around the moment of expiry both answers are right.
-func (w *walk) expect(event store.Event, reply store.Reply) (store.Record, string) {
-	next, want := store.Step(w.model, event, reply.Now)
-	diff := diffReplies(reply, want)
-	if diff == "" || w.model.State == store.Absent || !near(reply.Now, w.model.Expires) {
-		return next, diff
-	}
-	still := w.model
-	still.Expires = reply.Now + 1
-	for _, rec := range []store.Record{{}, still} {
-		if next, want = store.Step(rec, event, reply.Now); diffReplies(reply, want) == "" {
-			return next, ""
+// follow makes the model's step and says how its reply differs from the
+// store's. Around the moment of expiry the record may be there or not, so the
+// model may go on as several; the lookup tells which one it is.
+func (w *walk) follow(event store.Event, reply store.Reply) string {
+	var next []store.Record
+	var diff string
+	for _, rec := range w.models {
+		for _, maybe := range aroundExpiry(rec, reply.Now) {
+			after, want := store.Step(maybe, event, reply.Now)
+			if differs := diffReplies(reply, want); differs != "" {
+				diff = cmp.Or(diff, differs)
+				continue
+			}
+			next = append(next, after)
 		}
 	}
-	return next, diff
+	if len(next) == 0 {
+		return diff
+	}
+	w.models = next
+	return ""
 }
 
-// lookup compares the two records.
+// aroundExpiry returns what a store may have of a record at now.
+func aroundExpiry(rec store.Record, now store.Instant) []store.Record {
+	if rec.State == store.Absent || !near(now, rec.Expires) {
+		return []store.Record{rec}
+	}
+	still := rec
+	still.Expires = max(rec.Expires, now+1)
+	return []store.Record{still, {}}
+}
+
+// lookup compares the record with the models and keeps the one that it is.
 func (w *walk) lookup() string {
 	got, err := w.h.Store.Lookup(w.ctx, w.id)
 	if err != nil {
 		return fmt.Sprintf("lookup: error %v", err)
 	}
+	var diff string
+	for _, rec := range w.models {
+		for _, maybe := range w.visible(rec) {
+			differs := diffRecords(got, maybe)
+			if differs == "" {
+				w.models = []store.Record{maybe}
+				return ""
+			}
+			diff = cmp.Or(diff, differs)
+		}
+	}
+	return "the record after it: " + diff
+}
+
+// visible returns what a lookup may give of a record by now.
+func (w *walk) visible(rec store.Record) []store.Record {
 	earliest, latest := w.clock.bounds()
-	want := w.model
-	gone := want.State != store.Absent && latest >= want.Expires.Add(-slack)
-	if gone && got.State == store.Absent {
-		w.model = store.Record{}
-		return ""
+	switch {
+	case rec.State == store.Absent || latest < rec.Expires.Add(-slack):
+		return []store.Record{rec}
+	case earliest > rec.Expires.Add(slack):
+		return []store.Record{{}}
 	}
-	if want.State != store.Absent && earliest > want.Expires.Add(slack) {
-		want = store.Record{}
-	}
-	if diff := diffRecords(got, want); diff != "" {
-		return "the record after it: " + diff
-	}
-	return ""
+	return []store.Record{rec, {}}
 }
 
 // readings bound what the store's clock says now, between its own readings.
@@ -296,7 +321,7 @@ func describe(event store.Event) string {
 	case store.Release:
 		return fmt.Sprintf(" (token %d, void %t, retention %v)", ev.Token, ev.Void, ev.Retention)
 	case store.Settle:
-		return strings.TrimSpace(fmt.Sprintf(" (token %d, answer %t, running %t)", ev.Token, ev.Answer != nil, ev.Running))
+		return fmt.Sprintf(" (token %d, answer %t, running %t)", ev.Token, ev.Answer != nil, ev.Running)
 	}
 	return ""
 }

@@ -64,8 +64,7 @@ func (o op) pause(free bool) time.Duration {
 		store.TombstoneTTL+time.Second, keep+time.Second, 25*time.Hour, 49*time.Hour)
 }
 
-// event makes the event of the step. It must not be called for a step that
-// sends none.
+// event makes the event of the step, or nil for a step that sends none.
 func (o op) event(w *walk) store.Event {
 	who := w.who[o.who]
 	who.lease = pick(o.a, long, long, short, 2*long)
@@ -89,8 +88,11 @@ func (o op) event(w *walk) store.Event {
 		}
 	case opRelease:
 		return store.Release{Attempt: attempt, Void: o.c%2 == 0}
+	case opSettle:
+		return o.settle(w)
+	case opAdvance, opForget:
 	}
-	return o.settle(w)
+	return nil
 }
 
 func (o op) claim(who *caller) store.Event {
@@ -127,7 +129,7 @@ func (o op) settle(w *walk) store.Event {
 	event := store.Settle{
 		// Deciders are few, so that a settlement is sometimes a repeated one.
 		Owner:     store.Owner{1 + o.a%2},
-		Token:     w.model.Token + pick[store.Token](o.c, 0, 0, 0, 1, -1),
+		Token:     w.models[0].Token + pick[store.Token](o.c, 0, 0, 0, 1, -1),
 		Retention: w.who[o.who].retention,
 		Running:   o.d%2 == 0,
 	}

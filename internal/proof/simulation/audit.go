@@ -50,7 +50,7 @@ func (w *world) auditKey(asks, resolves *process, key int) {
 // start, and has none where the outcome of an earlier one is unknown.
 func (w *world) ask(p *process, key int) (idempotency.Result, error) {
 	req := w.judge.request(key)
-	s := script{work: time.Millisecond, after: time.Millisecond, marks: true}
+	s := script{work: time.Millisecond, after: time.Millisecond, marks: true, dice: newDice(w.seed, scriptDice, uint64(key))}
 	result, err := p.operation.Execute(context.Background(), w.call(key),
 		func(ctx context.Context) idempotency.Answer {
 			if info, _ := idempotency.FromContext(ctx); info.TookOver {
@@ -67,7 +67,7 @@ func (w *world) ask(p *process, key int) (idempotency.Result, error) {
 // operate is an operator who looks for unknown outcomes and settles them with
 // an answer of his own. (To settle with "nothing happened" he would have to know
 // that, and no judge could know whether he does.)
-func (w *world) operate() {
+func (w *world) operate(dice) {
 	for key, id := range w.ids {
 		rec := w.db.lookup(id)
 		if rec.State != store.Unknown && rec.State != store.Running {

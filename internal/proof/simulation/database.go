@@ -68,16 +68,16 @@ func (d *database) lookup(id store.ID) store.Record {
 }
 
 // jump moves the clock, ahead or back, by parts of a lease or by much more.
-func (d *database) jump() {
+func (d *database) jump(rng dice) {
 	w := d.world
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	by := time.Duration(w.rng.Int64N(int64(2 * w.plan.lease)))
-	if w.rng.IntN(2) == 0 {
-		by = time.Duration(w.rng.Int64N(int64(time.Hour)))
+	by := time.Duration(rng.Int64N(int64(2 * w.plan.lease)))
+	if rng.IntN(2) == 0 {
+		by = time.Duration(rng.Int64N(int64(time.Hour)))
 	}
 	kind := ClockForward
-	if w.rng.IntN(2) == 0 {
+	if rng.IntN(2) == 0 {
 		kind, by = ClockBack, -by
 	}
 	w.tally[kind]++
@@ -89,7 +89,7 @@ func (d *database) jump() {
 }
 
 // forget loses the records of all keys, as a flush would.
-func (d *database) forget() {
+func (d *database) forget(dice) {
 	w := d.world
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -1,9 +1,14 @@
 package simulation
 
-import "time"
+import (
+	"time"
+
+	"github.com/reprise-go/reprise/store"
+)
 
 // fate is what becomes of one call to the store.
 type fate struct {
+	dice  dice
 	kind  Kind // or unharmed
 	out   time.Duration
 	back  time.Duration
@@ -32,18 +37,22 @@ var faults = [...]struct { //nolint:gochecknoglobals // a constant table
 
 const faultWeight = 100
 
-func (w *world) drawFate() fate {
+// drawFate draws what becomes of a call, for the n-th time that an owner sends
+// this event.
+func (w *world) drawFate(owner store.Owner, event string) fate {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	rng := w.callDice(owner, event)
 	f := fate{
+		dice: rng,
 		kind: unharmed,
-		out:  time.Duration(50_000 + w.rng.Int64N(2_000_000)),
-		back: time.Duration(50_000 + w.rng.Int64N(2_000_000)),
+		out:  rng.between(50*time.Microsecond, 2*time.Millisecond),
+		back: rng.between(50*time.Microsecond, 2*time.Millisecond),
 	}
-	if w.calm || w.rng.Float64() >= w.plan.intensity {
+	if w.calm || !rng.chance(w.plan.intensity) {
 		return f
 	}
-	n := w.rng.IntN(faultWeight)
+	n := rng.IntN(faultWeight)
 	for _, fault := range faults {
 		if n < fault.weight {
 			f.kind = fault.kind
@@ -51,8 +60,8 @@ func (w *world) drawFate() fate {
 		}
 		n -= fault.weight
 	}
-	f.quick = w.rng.IntN(2) == 0
-	f.extra = w.drawExtra(f.kind)
+	f.quick = rng.IntN(2) == 0
+	f.extra = w.drawExtra(rng, f.kind)
 	if f.kind == LatePacket {
 		f.out = f.extra
 	}
@@ -62,21 +71,32 @@ func (w *world) drawFate() fate {
 	return f
 }
 
-func (w *world) drawExtra(kind Kind) time.Duration {
-	random := func(least, most time.Duration) time.Duration {
-		return least + time.Duration(w.rng.Int64N(int64(most-least)))
-	}
+// callDice are those of one call. The world is locked.
+func (w *world) callDice(owner store.Owner, event string) dice {
+	call := sending{w.judge.owner(owner), event}
+	w.sent[call]++
+	number := uint64(call.owner)<<24 | uint64(event[0])<<16 | uint64(event[2])<<8 | uint64(w.sent[call])
+	return newDice(w.seed, callDice, number)
+}
+
+// sending is an event that an owner sends, now and again.
+type sending struct {
+	owner int
+	event string
+}
+
+func (w *world) drawExtra(rng dice, kind Kind) time.Duration {
 	switch kind {
 	case LatePacket:
-		return random(w.plan.storeTimeout, w.plan.storeTimeout+3*w.plan.lease)
+		return rng.between(w.plan.storeTimeout, w.plan.storeTimeout+3*w.plan.lease)
 	case SlowReply:
-		return random(w.plan.storeTimeout/2, 2*w.plan.storeTimeout)
+		return rng.between(w.plan.storeTimeout/2, 2*w.plan.storeTimeout)
 	case RepeatedNow:
-		return random(time.Millisecond, 9*time.Millisecond) // go-redis waits 8 ms
+		return rng.between(time.Millisecond, 9*time.Millisecond) // go-redis waits 8 ms
 	case RepeatedLate:
-		return random(time.Millisecond, 3*w.plan.lease)
+		return rng.between(time.Millisecond, 3*w.plan.lease)
 	case StallBeforeSend, StallAfterReply:
-		return random(w.plan.lease/4, 5*w.plan.lease/2)
+		return rng.between(w.plan.lease/4, 5*w.plan.lease/2)
 	}
 	return 0
 }

@@ -31,26 +31,26 @@ type script struct {
 	deaf        bool // does not look at its context
 	early       bool // panics and exits come before the effect
 	hangUp      time.Duration
+	dice        dice
 }
 
-func (w *world) drawScript() script {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+func (w *world) drawScript(rng dice) script {
 	lease := int64(w.plan.lease)
-	span := [...]int64{lease / 10, lease / 10, lease, 3 * lease, 5 * lease}[w.rng.IntN(5)]
+	span := [...]int64{lease / 10, lease / 10, lease, 3 * lease, 5 * lease}[rng.IntN(5)]
 	s := script{
 		ending: [...]ending{
 			succeeds, succeeds, succeeds, succeeds, succeeds, succeeds,
 			declines, fails, releases, wavers, panics, exits,
-		}[w.rng.IntN(12)],
-		work:  time.Duration(1 + w.rng.Int64N(span)),
-		after: time.Duration(1 + w.rng.Int64N(lease/2)),
-		marks: w.plan.orphan == idempotency.OrphanRerunUnmarked || w.rng.IntN(3) == 0,
-		deaf:  w.rng.IntN(4) == 0,
-		early: w.rng.IntN(2) == 0,
+		}[rng.IntN(12)],
+		work:  time.Duration(1 + rng.Int64N(span)),
+		after: time.Duration(1 + rng.Int64N(lease/2)),
+		marks: w.plan.orphan == idempotency.OrphanRerunUnmarked || rng.IntN(3) == 0,
+		deaf:  rng.IntN(4) == 0,
+		early: rng.IntN(2) == 0,
+		dice:  newDice(w.seed, scriptDice, rng.Uint64()>>8),
 	}
-	if w.rng.IntN(6) == 0 {
-		s.hangUp = time.Duration(1 + w.rng.Int64N(2*lease))
+	if rng.IntN(6) == 0 {
+		s.hangUp = time.Duration(1 + rng.Int64N(2*lease))
 	}
 	return s
 }
@@ -126,7 +126,7 @@ func (r *run) work(d time.Duration) bool {
 	case <-timer.C:
 		return r.step()
 	case <-r.ctx.Done():
-		time.Sleep(r.world.between(0, time.Microsecond))
+		time.Sleep(r.script.dice.moment())
 		r.step()
 		return false
 	}
@@ -134,19 +134,28 @@ func (r *run) work(d time.Duration) bool {
 
 // step is where a process stands still or dies while its handler runs.
 func (r *run) step() bool {
-	if r.world.chance(r.world.plan.intensity / 4) {
-		r.stall(StallInHandler, r.world.between(r.world.plan.lease/4, 3*r.world.plan.lease), "")
+	if r.chance(r.world.plan.intensity / 4) {
+		r.stall(r.script.dice, StallInHandler, r.pause(), "")
 	}
-	if r.world.chance(r.world.plan.intensity / 8) {
+	if r.chance(r.world.plan.intensity / 8) {
 		kind := CrashInHandler
 		if r.start.effect {
 			kind = CrashAfterEffect
 		}
 		r.crash(kind, "")
 	}
-	r.pass()
+	r.pass(r.script.dice)
 	r.live()
 	return true
+}
+
+// chance says whether a fault comes now, at a share of the world's intensity.
+func (r *run) chance(p float64) bool {
+	return r.script.dice.chance(p) && !r.world.isCalm()
+}
+
+func (r *run) pause() time.Duration {
+	return r.script.dice.between(r.world.plan.lease/4, 3*r.world.plan.lease)
 }
 
 // live does not return in a dead process.
@@ -159,7 +168,7 @@ func (r *run) live() {
 
 func (r *run) mark() bool {
 	err := idempotency.MarkEffect(r.ctx)
-	r.pass()
+	r.pass(r.script.dice)
 	r.live()
 	if err != nil {
 		r.count(MarkRefused)
@@ -171,10 +180,10 @@ func (r *run) mark() bool {
 }
 
 func (r *run) effect() {
-	if r.world.chance(r.world.plan.intensity / 4) {
-		r.stall(StallBeforeEffect, r.world.between(r.world.plan.lease/4, 3*r.world.plan.lease), "")
+	if r.chance(r.world.plan.intensity / 4) {
+		r.stall(r.script.dice, StallBeforeEffect, r.pause(), "")
 	}
-	r.pass()
+	r.pass(r.script.dice)
 	r.live()
 	r.world.judge.effect(r.start)
 }

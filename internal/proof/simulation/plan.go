@@ -1,7 +1,6 @@
 package simulation
 
 import (
-	"math/rand/v2"
 	"time"
 
 	"github.com/reprise-go/reprise/idempotency"
@@ -26,7 +25,7 @@ type plan struct {
 	shutdown bool
 }
 
-func draw(rng *rand.Rand) plan {
+func draw(rng dice) plan {
 	p := plan{
 		clients:   2 + rng.IntN(4),
 		keys:      1 + rng.IntN(2),

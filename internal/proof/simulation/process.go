@@ -37,7 +37,8 @@ func (p *process) Apply(ctx context.Context, id store.ID, event store.Event) (st
 		p.world.judge.violate(ValidEvents, "%v", err)
 		return store.Reply{}, err
 	}
-	reply, err := send(ctx, p, event.Name(), func() store.Reply {
+	owner, _ := sender(event)
+	reply, err := send(ctx, p, owner, event.Name(), func() store.Reply {
 		return p.world.db.execute(p, id, event)
 	})
 	if err != nil {
@@ -49,7 +50,7 @@ func (p *process) Apply(ctx context.Context, id store.ID, event store.Event) (st
 
 // Renew implements [store.Store].
 func (p *process) Renew(ctx context.Context, renewals []store.Renewal) []store.RenewResult {
-	results, err := send(ctx, p, "renew", func() []store.RenewResult {
+	results, err := send(ctx, p, renewals[0].Owner, "renew", func() []store.RenewResult {
 		results := make([]store.RenewResult, len(renewals))
 		for i, r := range renewals {
 			results[i].Reply = p.world.db.execute(p, r.ID, r.Renew)
@@ -67,19 +68,22 @@ func (p *process) Renew(ctx context.Context, renewals []store.Renewal) []store.R
 	return results
 }
 
+// lookingUp stands in for the owner that a look does not have.
+var lookingUp = store.Owner{1} //nolint:gochecknoglobals // a constant
+
 // Lookup implements [store.Store].
 func (p *process) Lookup(ctx context.Context, id store.ID) (store.Record, error) {
-	return send(ctx, p, "lookup", func() store.Record { return p.world.db.lookup(id) })
+	return send(ctx, p, lookingUp, "lookup", func() store.Record { return p.world.db.lookup(id) })
 }
 
 // send carries one request to the store and its answer back, or not.
-func send[T any](ctx context.Context, p *process, name string, execute func() T) (T, error) {
+func send[T any](ctx context.Context, p *process, owner store.Owner, name string, execute func() T) (T, error) {
 	var none T
 	w := p.world
-	f := w.drawFate()
+	f := w.drawFate(owner, name)
 	p.depart(f, name)
 	if p.isDead() {
-		return none, p.silence(ctx)
+		return none, p.silence(ctx, f)
 	}
 	if f.kind == LostRequest {
 		return none, p.loss(ctx, f, name)
@@ -88,14 +92,14 @@ func send[T any](ctx context.Context, p *process, name string, execute func() T)
 		w.count(LatePacket)
 		w.note(p, -1, "late packet", name, "")
 		w.later(f.out, func() { execute() })
-		return none, p.silence(ctx)
+		return none, p.silence(ctx, f)
 	}
 	time.Sleep(f.out)
 	answer := execute()
 	switch f.kind {
 	case CrashAfterExecution:
 		p.crash(f.kind, name)
-		return none, p.silence(ctx)
+		return none, p.silence(ctx, f)
 	case LostReply:
 		return none, p.loss(ctx, f, name)
 	case RepeatedLate:
@@ -107,12 +111,12 @@ func send[T any](ctx context.Context, p *process, name string, execute func() T)
 		answer = execute()
 	}
 	if misses(ctx, f.back) {
-		return none, p.silence(ctx)
+		return none, p.silence(ctx, f)
 	}
 	time.Sleep(f.back)
 	p.arrive(f, name)
 	if p.isDead() {
-		return none, p.silence(ctx)
+		return none, p.silence(ctx, f)
 	}
 	return answer, nil
 }
@@ -126,11 +130,11 @@ func misses(ctx context.Context, after time.Duration) bool {
 func (p *process) depart(f fate, name string) {
 	switch f.kind {
 	case StallBeforeSend:
-		p.stall(f.kind, f.extra, name)
+		p.stall(f.dice, f.kind, f.extra, name)
 	case CrashBeforeSend:
 		p.crash(f.kind, name)
 	}
-	p.pass()
+	p.pass(f.dice)
 }
 
 // arrive reads the reply. A process that stood still reads what its socket
@@ -138,38 +142,38 @@ func (p *process) depart(f fate, name string) {
 func (p *process) arrive(f fate, name string) {
 	switch f.kind {
 	case StallAfterReply:
-		p.stall(f.kind, f.extra, name)
+		p.stall(f.dice, f.kind, f.extra, name)
 	case SlowReply:
 		p.world.count(SlowReply)
 	}
-	p.pass()
+	p.pass(f.dice)
 }
 
 func (p *process) loss(ctx context.Context, f fate, name string) error {
 	p.world.count(f.kind)
 	p.world.note(p, -1, f.kind.String(), name, "")
 	if !f.quick || misses(ctx, f.back) {
-		return p.silence(ctx)
+		return p.silence(ctx, f)
 	}
 	time.Sleep(f.back)
-	p.pass()
+	p.pass(f.dice)
 	return errReset
 }
 
 // silence lasts as long as the caller's patience.
-func (p *process) silence(ctx context.Context) error {
+func (p *process) silence(ctx context.Context, f fate) error {
 	select {
 	case <-ctx.Done():
 	case <-p.world.over:
 		return errSilence
 	}
-	time.Sleep(p.world.between(0, time.Microsecond))
-	p.pass()
+	time.Sleep(f.dice.moment())
+	p.pass(f.dice)
 	return errSilence
 }
 
 // stall lets the whole process stand still.
-func (p *process) stall(kind Kind, d time.Duration, where string) {
+func (p *process) stall(rng dice, kind Kind, d time.Duration, where string) {
 	p.world.count(kind)
 	p.world.note(p, -1, kind.String(), where, d.String())
 	p.mu.Lock()
@@ -177,11 +181,11 @@ func (p *process) stall(kind Kind, d time.Duration, where string) {
 		p.resumes = until
 	}
 	p.mu.Unlock()
-	p.pass()
+	p.pass(rng)
 }
 
 // pass returns when the process does not stand still.
-func (p *process) pass() {
+func (p *process) pass(rng dice) {
 	for {
 		p.mu.Lock()
 		wait := time.Until(p.resumes)
@@ -189,7 +193,7 @@ func (p *process) pass() {
 		if wait <= 0 {
 			return
 		}
-		time.Sleep(wait + p.world.between(0, time.Microsecond))
+		time.Sleep(wait + rng.moment())
 	}
 }
 

@@ -1,7 +1,9 @@
 package simulation
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -26,6 +28,19 @@ type trace struct {
 func (t *trace) add(e entry) {
 	e.at = time.Since(t.began)
 	t.entries = append(t.entries, e)
+}
+
+// sort orders entries of the same nanosecond by what they say: who came first is
+// the scheduler's choice.
+func (t *trace) sort() {
+	slices.SortStableFunc(t.entries, func(a, b entry) int {
+		return cmp.Or(
+			cmp.Compare(a.at, b.at),
+			cmp.Compare(a.process, b.process),
+			cmp.Compare(a.owner, b.owner),
+			cmp.Compare(a.what, b.what),
+		)
+	})
 }
 
 // hash returns a digest of the trace (FNV-1a).

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -39,6 +38,7 @@ func (o *Outcome) Trace() string { return o.trace.String() }
 func Run(seed uint64, open Open) Outcome {
 	w := newWorld(seed, open)
 	w.run()
+	w.trace.sort()
 	return Outcome{
 		Seed:       seed,
 		Violations: w.judge.violations,
@@ -52,10 +52,11 @@ const operation = "simulated"
 
 // world is one seed's clients, processes and store.
 type world struct {
+	seed uint64
 	plan plan
 
 	mu    sync.Mutex // guards what follows, and the judge and the database
-	rng   *rand.Rand
+	sent  map[sending]int
 	tally Tally
 	trace *trace
 	judge *judge
@@ -73,10 +74,10 @@ type world struct {
 }
 
 func newWorld(seed uint64, open Open) *world {
-	rng := rand.New(rand.NewPCG(seed, 0x5eed)) //nolint:gosec // repeatable by design
 	w := &world{
-		plan:  draw(rng),
-		rng:   rng,
+		seed:  seed,
+		plan:  draw(newDice(seed, planDice, 0)),
+		sent:  make(map[sending]int, 64),
 		trace: &trace{began: time.Now(), entries: make([]entry, 0, 128)},
 		over:  make(chan struct{}),
 	}
@@ -90,9 +91,10 @@ func newWorld(seed uint64, open Open) *world {
 }
 
 func (w *world) run() {
-	for range w.plan.clients {
-		w.clients.Go(w.client)
-		time.Sleep(time.Nanosecond) // so that the order of the clients is the loop's
+	for i := range w.plan.clients {
+		rng := newDice(w.seed, clientDice, uint64(i)) //nolint:gosec // an index
+		w.clients.Go(func() { w.client(rng) })
+		time.Sleep(time.Nanosecond) // so that processes are numbered in this order
 	}
 	w.startEvents()
 	w.clients.Wait()
@@ -113,17 +115,18 @@ func (w *world) run() {
 
 // client sends its requests one after the other. When its process dies it goes
 // on in a new one, as a supervisor and a retrying caller would together.
-func (w *world) client() {
+func (w *world) client(rng dice) {
 	p := w.spawn(w.plan.orphan)
 	for range w.plan.calls {
-		time.Sleep(w.between(0, w.plan.lease*3/2))
+		time.Sleep(rng.between(0, w.plan.lease*3/2))
+		if w.plan.shutdown && !p.isDead() && rng.chance(0.15) {
+			w.drain(rng, p)
+			p = w.spawn(w.plan.orphan)
+		}
 		if p.isDead() {
 			p = w.spawn(w.plan.orphan)
 		}
-		if w.plan.shutdown && w.chance(0.15) {
-			p = w.replace(p)
-		}
-		p.request(w.pick(len(w.keys)), w.drawScript())
+		p.request(rng.IntN(len(w.keys)), w.drawScript(rng))
 	}
 }
 
@@ -149,25 +152,17 @@ func (w *world) spawn(orphan idempotency.Orphan) *process {
 	return p
 }
 
-// replace shuts a process down in an orderly way and starts the next one.
-func (w *world) replace(p *process) *process {
-	w.count(Drained)
-	w.note(p, -1, "drain", "", "")
-	ctx, cancel := context.WithTimeout(context.Background(), w.between(0, 2*w.plan.lease))
-	defer cancel()
-	_ = p.guard.Shutdown(ctx)
-	return w.spawn(w.plan.orphan)
-}
-
 // startEvents lets come what comes by itself: jumps of the clock, losses of
 // records, an operator.
 func (w *world) startEvents() {
-	start := func(times int, event func()) {
+	number := uint64(0)
+	start := func(times int, event func(dice)) {
 		for range times {
-			at := w.between(0, w.plan.horizon)
+			number++
+			rng := newDice(w.seed, eventDice, number)
 			w.clients.Go(func() {
-				time.Sleep(at)
-				event()
+				time.Sleep(rng.between(0, w.plan.horizon))
+				event(rng)
 			})
 		}
 	}
@@ -180,20 +175,24 @@ func (w *world) startEvents() {
 }
 
 // drainOne shuts down a process while it works.
-func (w *world) drainOne() {
+func (w *world) drainOne(rng dice) {
 	w.mu.Lock()
-	p := w.processes[w.rng.IntN(len(w.processes))]
+	p := w.processes[rng.IntN(len(w.processes))]
 	w.mu.Unlock()
 	if p.isDead() {
 		return
 	}
+	w.drain(rng, p)
+	time.Sleep(rng.between(0, 2*w.plan.lease)) // its callers do not know yet
+	p.die()
+}
+
+func (w *world) drain(rng dice, p *process) {
 	w.count(Drained)
-	w.note(p, -1, "drain while it works", "", "")
-	ctx, cancel := context.WithTimeout(context.Background(), w.between(0, 2*w.plan.lease))
+	w.note(p, -1, "drain", "", "")
+	ctx, cancel := context.WithTimeout(context.Background(), rng.between(0, 2*w.plan.lease))
 	defer cancel()
 	_ = p.guard.Shutdown(ctx)
-	time.Sleep(w.between(0, 2*w.plan.lease)) // its caller does not know yet
-	p.die()
 }
 
 // later executes a packet that is still on its way.
@@ -204,23 +203,10 @@ func (w *world) later(after time.Duration, execute func()) {
 	})
 }
 
-// between draws a duration, to the nanosecond.
-func (w *world) between(least, most time.Duration) time.Duration {
+func (w *world) isCalm() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return least + 1 + time.Duration(w.rng.Int64N(int64(most-least)))
-}
-
-func (w *world) chance(p float64) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return !w.calm && w.rng.Float64() < p
-}
-
-func (w *world) pick(n int) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.rng.IntN(n)
+	return w.calm
 }
 
 func (w *world) count(k Kind) {

@@ -11,34 +11,59 @@
 -- stays as it is.
 
 -- <prelude> the same text in every script; a test compares them.
+--
+-- A record is handled as the string that it is. Where its fields lie, counted
+-- from 1: format 1-4, state 5, marked 6, waiters 7, void 8, took over 9, token
+-- 10-25, attempt 26-33, lease end 34-49, lease 50-65, not before 66-81, created
+-- 82-97, started 98-113, finished 114-129, owner 130-161 (the end of the head),
+-- algorithm 162-169, fingerprint 170-233, codec 234-241, omission 242, scope
+-- 243-274, key digest 275-338, length of the operation 339-341, operation 342-.
+local sub, find = string.sub, string.find
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 
--- decimal returns n in so many digits. Never concatenate a number: Redis
+-- decimal writes a number into a field. Numbers are never concatenated: Redis
 -- would write the microseconds of a clock as 1.7953553421438e+15.
-local function decimal(n, width)
-  return string.format('%0' .. width .. '.0f', n)
+local function decimal(n)
+  return string.format('%016.0f', n)
+end
+
+local function number(raw, from)
+  return tonumber(sub(raw, from, from + 15))
+end
+
+-- why names the first field of a head that is wrong.
+local function why(raw)
+  if find(raw, '^RPR[2-9]') then return 'newer format' end
+  if sub(raw, 1, 4) ~= 'RPR1' then return 'format' end
+  if #raw < 341 then return 'length' end
+  if not find(raw, '^[RCUL]', 5) then return 'state' end
+  if not find(raw, '^[01][01][01][01]', 6) then return 'flags' end
+  return 'number'
 end
 
 -- check returns the name of the first field that makes raw no record of key.
+-- What no script looks at is left to the client: the codec, the answer, capital
+-- letters among hex digits. A run of digits may end beyond its field, in the
+-- next one, but not before. A token stays below what Lua counts exactly.
 local function check(key, raw)
-  if string.sub(raw, 1, 4) ~= 'RPR1' then
-    return string.find(raw, '^RPR[2-9]') and 'newer format' or 'format'
-  end
+  local _, stop = find(raw, '^RPR1[RCUL][01][01][01][01][0-8]%d*')
+  if not stop then return why(raw) end
   if #raw < 341 then return 'length' end
-  if not string.find(raw, '^[RCUL]', 5) then return 'state' end
-  if not string.find(raw, '^[01][01][01][01]', 6) then return 'flags' end
-  if string.find(string.sub(raw, 10, 129), '%D') then return 'number' end
-  if string.find(string.sub(raw, 130, 161), '[^0-9a-f]') then return 'owner' end
-  if not string.find(string.sub(raw, 162, 169), '^[!-~]+ *$') then return 'algorithm' end
-  if string.find(string.sub(raw, 170, 233), '[^0-9a-f]') then return 'fingerprint' end
-  if string.find(string.sub(raw, 243, 274), '[^0-9a-f]') then return 'scope' end
-  if string.sub(raw, 275, 338) ~= string.match(key, '{(%x+)}$') then return 'key digest' end
-  if string.find(string.sub(raw, 339, 341), '%D') then return 'operation length' end
-  local length = tonumber(string.sub(raw, 339, 341))
+  if stop < 129 then return 'number' end
+  _, stop = find(raw, '^%x*', 130)
+  if stop < 161 then return 'owner' end
+  if not find(sub(raw, 162, 169), '^[!-~]+ *$') then return 'algorithm' end
+  _, stop = find(raw, '^%x*', 170)
+  if stop < 233 then return 'fingerprint' end
+  _, stop = find(raw, '^%x*', 243)
+  if stop < 274 then return 'scope' end
+  if sub(raw, 275, 338) ~= sub(key, -65, -2) then return 'key digest' end
+  if not find(raw, '^%d%d%d', 339) then return 'operation length' end
+  local length = tonumber(sub(raw, 339, 341))
   if length < 1 or length > 255 then return 'operation length' end
   if #raw < 341 + length then return 'length' end
-  if #raw > 341 + length and string.sub(raw, 5, 5) ~= 'C' then return 'length' end
+  if #raw > 341 + length and sub(raw, 5, 5) ~= 'C' then return 'length' end
 end
 
 -- read returns the record under key, nil when there is none, or nil and the
@@ -47,111 +72,89 @@ end
 local function read(key)
   local raw = redis.pcall('GETRANGE', key, 0, 595)
   if type(raw) == 'table' then
-    if string.find(raw.err, 'WRONGTYPE', 1, true) then return nil, 'type' end
+    if find(raw.err, 'WRONGTYPE', 1, true) then return nil, 'type' end
     redis.call('GETRANGE', key, 0, 595) -- raises what pcall caught
   end
   if raw == '' and redis.call('EXISTS', key) == 0 then return nil end
   local bad = check(key, raw)
   if bad then return nil, bad end
-  local function number(from, to)
-    local n = tonumber(string.sub(raw, from, to))
-    if n > 9007199254740991 then bad = 'number' end -- not exact any more
-    return n
-  end
-  local r = {
-    raw = raw, length = 341 + tonumber(string.sub(raw, 339, 341)),
-    state = string.sub(raw, 5, 5), marked = string.sub(raw, 6, 6),
-    waiters = string.sub(raw, 7, 7), void = string.sub(raw, 8, 8),
-    tookover = string.sub(raw, 9, 9), token = number(10, 25),
-    attempt = number(26, 33), lease_end = number(34, 49),
-    lease = number(50, 65), not_before = number(66, 81),
-    created = number(82, 97), started = number(98, 113),
-    finished = number(114, 129), owner = string.sub(raw, 130, 161),
-  }
-  if bad then return nil, bad end
-  return r
+  return raw
 end
 
--- head returns the part of a record that scripts write: format to owner.
-local function head(r)
-  return 'RPR1' .. r.state .. r.marked .. r.waiters .. r.void .. r.tookover
-    .. decimal(r.token, 16) .. decimal(r.attempt, 8) .. decimal(r.lease_end, 16)
-    .. decimal(r.lease, 16) .. decimal(r.not_before, 16) .. decimal(r.created, 16)
-    .. decimal(r.started, 16) .. decimal(r.finished, 16) .. r.owner
-end
-
--- save writes the head of a record that is there, with a time to live in ms
--- (nil keeps the present one). A full Redis refuses the writes of a script
--- only until its first write, and never refuses PEXPIRE: so that comes first.
-local function save(key, r, ttl)
-  ttl = ttl or redis.call('PTTL', key)
-  if tonumber(ttl) < 0 then
+-- save writes text into a record that is there, from the byte at (counted from
+-- 0) on, and sets a time to live in ms; nil keeps the present one. A full Redis
+-- refuses the writes of a script only up to its first one, and never refuses
+-- PEXPIRE: so that comes first.
+local function save(key, at, text, ttl)
+  ttl = tonumber(ttl or redis.call('PTTL', key))
+  if ttl < 0 then
     redis.call('PERSIST', key) -- it has no end: keep that, too
   else
-    redis.call('PEXPIRE', key, math.max(tonumber(ttl), 1))
+    redis.call('PEXPIRE', key, math.max(ttl, 1))
   end
-  redis.call('SETRANGE', key, 0, head(r))
+  redis.call('SETRANGE', key, at, text)
 end
 
 -- create writes a whole record. PEXPIRE comes first, as in save: on an absent
 -- key it does nothing but still counts as the first write.
-local function create(key, r, ttl, rest)
+local function create(key, text, ttl)
   redis.call('PEXPIRE', key, ttl)
-  redis.call('SET', key, head(r) .. rest, 'PX', ttl)
+  redis.call('SET', key, text, 'PX', ttl)
 end
 
 -- absent reports whether the end of the attempt with that token finds no
 -- record: none is there, or only the trace of a later claim that never started.
-local function absent(r, token)
-  return not r or (r.state == 'L' and r.void == '1' and token < r.token)
+local function absent(raw, token)
+  return not raw or (sub(raw, 5, 5) == 'L' and sub(raw, 8, 8) == '1' and token < number(raw, 10))
 end
 
--- adopted returns the record of an attempt that the store has lost.
-local function adopted(owner, token, attempt, lease, started)
-  return {
-    state = 'R', marked = '0', waiters = '0', void = '0', tookover = '0',
-    token = token, attempt = attempt, lease_end = now, lease = lease,
-    not_before = 0, created = started, started = started, finished = 0,
-    owner = owner,
-  }
+-- running returns the head of a running record.
+local function running(owner, token, attempt, lease_end, lease, created, started)
+  return string.format('RPR1R0000%016.0f%08.0f%016.0f%016.0f%016.0f%016.0f%016.0f%016.0f%s',
+    token, attempt, lease_end, lease, 0, created, started, 0, owner)
 end
 
--- finish moves a record to its next state and returns whether somebody waits.
-local function finish(r, state)
-  local waited = r.waiters == '1'
-  r.state, r.finished, r.not_before = state, now, 0
-  r.waiters, r.tookover, r.void = '0', '0', '0'
-  return waited
+-- ended returns the head of a record that moves on to another state: nobody
+-- waits any more, and what held for the running attempt only is reset.
+local function ended(raw, state, marked, not_before)
+  return 'RPR1' .. state .. marked .. '000' .. sub(raw, 10, 65) .. decimal(not_before or 0)
+    .. sub(raw, 82, 113) .. decimal(now) .. sub(raw, 130, 161)
 end
 
--- announce wakes the waiters, on the channel with the record's name. What is
--- decided stays decided when the user may not publish: waiters also look again.
-local function announce(key, r, waited)
-  if waited then redis.pcall('PUBLISH', key, r.state) end
+-- announce wakes whoever waited on the record as it was, on the channel with
+-- the record's name. What is decided stays decided when the user may not
+-- publish: waiters also look again by themselves.
+local function announce(key, was, state)
+  if sub(was, 7, 7) == '1' then redis.pcall('PUBLISH', key, state) end
 end
 -- </prelude>
 
 local key, owner, token = KEYS[1], ARGV[1], tonumber(ARGV[2])
-local r, bad = read(key)
-if bad then return {'unreadable', now, owner, bad} end
 
-local adopts = absent(r, token)
-if adopts then
-  if now >= tonumber(ARGV[3]) then return {'refused', now, owner, ''} end
-  r = adopted(owner, token, tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]))
-elseif r.owner ~= owner or r.state == 'L' then
-  return {'refused', now, owner, ''}
-elseif r.state ~= 'R' then
-  return {'done', now, owner, ''}
+local function answer(verdict, detail)
+  return {verdict, now, owner, detail or ''}
 end
 
-local waited = finish(r, 'U')
-if ARGV[9] == '1' then r.marked = '1' end
-if tonumber(ARGV[10]) > 0 then r.not_before = now + tonumber(ARGV[10]) end
-if adopts then
-  create(key, r, ARGV[4], ARGV[8])
-else
-  save(key, r)
+-- unknown returns the head that the record gets.
+local function unknown(raw)
+  local backoff = tonumber(ARGV[10])
+  return ended(raw, 'U', ARGV[9] == '1' and '1' or sub(raw, 6, 6), backoff > 0 and now + backoff)
 end
-announce(key, r, waited)
-return {'done', now, owner, ''}
+
+local raw, bad = read(key)
+if bad then return answer('unreadable', bad) end
+
+if absent(raw, token) then
+  if now >= tonumber(ARGV[3]) then return answer('refused') end
+  local started = tonumber(ARGV[7])
+  local adopted = running(owner, token, tonumber(ARGV[5]), now, tonumber(ARGV[6]), started, started)
+  create(key, unknown(adopted) .. ARGV[8], ARGV[4])
+  return answer('done')
+end
+local state = sub(raw, 5, 5)
+if sub(raw, 130, 161) ~= owner or state == 'L' then return answer('refused') end
+if state ~= 'R' then return answer('done') end
+
+save(key, 0, unknown(raw))
+announce(key, raw, 'U')
+return answer('done')

@@ -1,0 +1,19 @@
+package idempotency
+
+import (
+	"time"
+
+	"github.com/reprise-go/reprise/store"
+)
+
+// MaxPending is the most endings that a guard keeps for later.
+const MaxPending = maxPending
+
+// Pend makes n endings wait in the background, due after a time and over by
+// then, so that no call is made for them.
+func (g *Guard) Pend(n int, due time.Duration) {
+	at := time.Now().Add(due)
+	for range n {
+		g.finisher.add(&pending{until: at, done: func(store.Event, error) {}}, at)
+	}
+}

@@ -1,3 +1,0 @@
-package proof
-
-import _ "github.com/anishathalye/porcupine"
