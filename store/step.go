@@ -4,9 +4,9 @@ package store
 // the answer to it. It is pure, and it is the specification that every store
 // follows.
 //
-// An expired record counts as absent. The event must be valid ([Validate]).
-// Whoever was waiting is to be notified when rec.Waiters is set and
-// next.Waiters is not.
+// An expired record counts as absent. The event must be valid ([Validate]); one
+// of another type changes nothing and gets no verdict. Whoever was waiting is to
+// be notified when rec.Waiters is set and next.Waiters is not.
 func Step(rec Record, event Event, now Instant) (next Record, reply Reply) {
 	rec = rec.Live(now)
 	switch ev := event.(type) {
@@ -24,6 +24,8 @@ func Step(rec Record, event Event, now Instant) (next Record, reply Reply) {
 		next, reply = release(rec, ev, now)
 	case Settle:
 		next, reply = settle(rec, ev, now)
+	default:
+		next = rec
 	}
 	reply.Now = now
 	return next, reply

@@ -70,8 +70,10 @@ var (
 // Validate checks an event before it is sent. Errors wrap [ErrInvalid] and
 // name the field. Stores call it first thing in Apply and Renew.
 func Validate(event Event) error {
-	if event == nil {
-		return fmt.Errorf("%w: nil", ErrInvalid)
+	switch event.(type) {
+	case Claim, Renew, Mark, Complete, Fail, Release, Settle:
+	default: // nil, a pointer to an event, a type that embeds one
+		return fmt.Errorf("%w: %T is none of the seven event types", ErrInvalid, event)
 	}
 	if err := event.validate(); err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrInvalid, event.Name(), err)

@@ -11,6 +11,8 @@ const (
 	MaxOperationName = 255
 	MaxWord          = 8 // length of a codec's or algorithm's name
 	maxDuration      = 10 * 365 * 24 * time.Hour
+	maxAttempt       = 99_999_999 // eight digits
+	maxInstant       = 1 << 53    // exact in every store, in µs until the year 2255
 )
 
 func (c Claim) validate() error {
@@ -41,15 +43,25 @@ func (a Attempt) validate() error {
 		checkWord("Fingerprint.Algorithm", a.Fingerprint.Algorithm),
 		checkDuration("Lease", a.Lease),
 		checkDuration("Retention", a.Retention),
+		checkNumber("Number", int64(a.Number), maxAttempt),
+		checkNumber("Token", int64(a.Token), maxInstant),
+		checkNumber("Started", int64(a.Started), maxInstant),
+	)
+}
+
+func (a Adoption) validate() error {
+	return errors.Join(
+		checkNumber("Confirmed", int64(a.Confirmed), maxInstant),
+		checkNumber("Within", int64(a.Within), int64(maxDuration)),
 	)
 }
 
 func (c Complete) validate() error {
-	return errors.Join(c.Attempt.validate(), checkAnswer(c.Answer))
+	return errors.Join(c.Attempt.validate(), c.Adoption.validate(), checkAnswer(c.Answer))
 }
 
 func (f Fail) validate() error {
-	err := f.Attempt.validate()
+	err := errors.Join(f.Attempt.validate(), f.Adoption.validate())
 	if f.Backoff < 0 || f.Backoff > maxDuration {
 		err = errors.Join(err, fmt.Errorf("Backoff %v is out of range", f.Backoff))
 	}
@@ -103,6 +115,13 @@ func checkWord(field, word string) error {
 func checkDuration(field string, d time.Duration) error {
 	if d < time.Millisecond || d > maxDuration {
 		return fmt.Errorf("%s is %v, not between 1ms and %v", field, d, maxDuration)
+	}
+	return nil
+}
+
+func checkNumber(field string, n, most int64) error {
+	if n < 0 || n > most {
+		return fmt.Errorf("%s is %d, not between 0 and %d", field, n, most)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package redisstore_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -438,9 +439,35 @@ func TestEndIsPublishedToWhoWaits(t *testing.T) {
 	}
 }
 
+// A take-over ends the attempt that somebody waited for, too: they learn of it
+// and wait anew.
+func TestTakeOverIsPublishedToWhoWaits(t *testing.T) {
+	t.Parallel()
+	rdb := shared.Server(t).Client(t)
+	s := newStore(t, rdb, redisstore.Namespace("publish"))
+	r := newRequest(t)
+	r.claims(t, s, store.Claimed)
+	sub := rdb.Subscribe(t.Context(), recordKey("publish", r.id))
+	defer func() { require.NoError(t, sub.Close()) }()
+	_, err := sub.Receive(t.Context())
+	require.NoError(t, err)
+	waiter := r.duplicate()
+	waiter.claim.Wait = true
+	waiter.claims(t, s, store.InProgress)
+	// The holder died: its lease end is in the past.
+	require.NoError(t, rdb.SetRange(t.Context(), recordKey("publish", r.id), 33, "0000000000000001").Err())
+
+	next := r.duplicate()
+	next.claim.TakeOver = store.TakeOverAlways
+	require.True(t, next.claims(t, s, store.Claimed).TookOver)
+	requireMessage(t, sub, "R")
+}
+
 func requireMessage(t *testing.T, sub *redis.PubSub, want string) {
 	t.Helper()
-	message, err := sub.ReceiveMessage(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	message, err := sub.ReceiveMessage(ctx)
 	require.NoError(t, err)
 	require.Equal(t, want, message.Payload)
 }

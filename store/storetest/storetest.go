@@ -19,7 +19,7 @@ type Harness struct {
 	// alike. It is called by one goroutine at a time.
 	//
 	// Nil means that the clock is a real one: the suite sleeps, never for more
-	// than 200 ms at a time, and skips what would take longer. Inside a
+	// than 250 ms at a time, and skips what would take longer. Inside a
 	// testing/synctest bubble give time.Sleep here.
 	Advance func(d time.Duration)
 
