@@ -116,10 +116,10 @@ func (a *attempt) mark(ctx context.Context) error {
 		return a.refuse(ErrLeaseLost, 0, errEnded)
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case !a.lease.Held(): // also when marked: the mark is the gate of a paused handler
+		return a.refuse(ErrLeaseLost, 0, nil)
 	case a.marked:
 		return nil
-	case !a.lease.Held():
-		return a.refuse(ErrLeaseLost, 0, nil)
 	}
 	reply, err := a.apply(ctx, store.Mark{Owner: a.owner})
 	if err != nil {

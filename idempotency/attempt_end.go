@@ -34,6 +34,7 @@ func (a *attempt) end(ctx context.Context, answer Answer, contextEnded bool) (Re
 // endingEvent decides between complete, fail and release.
 func (a *attempt) endingEvent(answer *Answer, contextEnded bool) store.Event {
 	a.mu.Lock()
+	a.ended = true // in one step with reading what it ends on: no mark may come between
 	wishes, marked := a.wishes, a.marked
 	a.mu.Unlock()
 	switch {
@@ -104,7 +105,9 @@ func (a *attempt) finish(ctx context.Context, event store.Event) (store.Reply, e
 func (a *attempt) deposed(ctx context.Context) (Result, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.guard.opts.storeTimeout)
 	defer cancel()
+	began := time.Now()
 	rec, err := a.guard.store.Lookup(ctx, a.id)
+	a.inStore += time.Since(began)
 	if err != nil || rec.State != store.Completed || !rec.Fingerprint.Equal(a.bound) {
 		return Result{}, a.refuse(ErrLeaseLost, time.Second, err)
 	}

@@ -10,7 +10,7 @@ import (
 const MaxPending = maxPending
 
 // Pend makes n endings wait in the background, due after a time and over by
-// then, so that no call is made for them.
+// then. They have no event, so no store takes them.
 func (g *Guard) Pend(n int, due time.Duration) {
 	at := time.Now().Add(due)
 	for range n {

@@ -41,6 +41,8 @@ type pending struct {
 	// refused: the store answered that the record is another's. For the release
 	// of an unclear claim that is no end: the claim may still be on its way.
 	refused bool
+	// last: its time is over, and the try at the end of it was made.
+	last bool
 }
 
 const (
@@ -55,6 +57,7 @@ const (
 
 var (
 	errGivenUp  = errors.New("given up: the store did not answer in time")
+	errRefused  = errors.New("refused: the attempt is not the operation's owner any more")
 	errTooMany  = errors.New("given up: too many endings are pending")
 	errShutDown = errors.New("given up: the guard was shut down")
 )
@@ -147,6 +150,9 @@ func (f *finisher) send(p *pending) {
 	p.refused = p.refused || heard
 	if again {
 		p.next = time.Now().Add(p.backoff)
+		if !p.last && p.next.After(p.until) {
+			p.next = p.until // a store that is back by then is asked once more
+		}
 		p.backoff = min(2*p.backoff, maxBackoff)
 		heap.Push(&f.queue, p)
 	}
@@ -169,15 +175,19 @@ func (f *finisher) try(p *pending) (again, heard bool, err error) {
 		return false, false, err
 	}
 	reply, err := f.apply(context.Background(), p.id, p.event)
-	if errors.Is(err, store.ErrUnreadable) {
+	if errors.Is(err, store.ErrUnreadable) || errors.Is(err, store.ErrInvalid) {
 		return false, true, err
 	}
 	if heard = err == nil; !heard {
 		return true, heard, nil
 	}
-	release, ok := p.event.(store.Release)
-	again = ok && release.Void && reply.Verdict == store.Refused
-	return again, heard, nil
+	if reply.Verdict != store.Refused {
+		return false, heard, nil
+	}
+	if release, ok := p.event.(store.Release); ok && release.Void {
+		return true, heard, nil
+	}
+	return false, heard, errRefused
 }
 
 // over says whether an ending is not sent any more, and if that loses
@@ -185,7 +195,8 @@ func (f *finisher) try(p *pending) (again, heard bool, err error) {
 func (f *finisher) over(p *pending) (bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	late := !time.Now().Before(p.until)
+	late := p.last
+	p.last = !time.Now().Before(p.until)
 	switch {
 	case p.refused:
 		return f.stopped || late, nil

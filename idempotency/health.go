@@ -25,7 +25,11 @@ func (g *Guard) Health(ctx context.Context) error {
 	if g.gate.isClosed() {
 		return &Error{Code: ErrDraining}
 	}
-	if err := g.check.last(); err != nil {
+	err := g.check.refuses()
+	if err == nil {
+		err = g.check.last()
+	}
+	if err != nil {
 		return fmt.Errorf("idempotency: %w", err)
 	}
 	if err := g.probe(ctx); err != nil {
@@ -112,11 +116,11 @@ func (c *checker) run(ctx context.Context) error {
 	if c.store == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	limited, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	findings, err := c.store.Preflight(ctx)
-	if errors.Is(ctx.Err(), context.Canceled) {
-		return ctx.Err() // stopped in the middle: not a finding
+	findings, err := c.store.Preflight(limited)
+	if ctx.Err() != nil {
+		return ctx.Err() // cut short by its caller: not a finding
 	}
 	faults, unchecked := split(findings)
 	faults = errors.Join(faults, err)

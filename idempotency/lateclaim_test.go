@@ -159,6 +159,23 @@ func TestPauseBetweenClaimAndStartStartsNothing_F07(t *testing.T) {
 	})
 }
 
+func TestLeaseCountsFromTheClaimThatWonIt_F23(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := start(t, newBackend())
+		op := p.operation(t, idempotency.Policy{Lease: 100 * time.Millisecond})
+		_, err := op.Execute(t.Context(), call("k"), gives(answer(idempotency.ClassRelease, "503")))
+		require.NoError(t, err)
+		newer := call("k")
+		newer.Fingerprint.Algorithm = "sha512"
+		newer.FingerprintBy = func(string) (store.Fingerprint, bool) { return fingerprint("body"), true }
+		p.node.next("claim", slow(60*time.Millisecond), slow(60*time.Millisecond))
+		result, err := op.Execute(t.Context(), newer, gives(recorded("a")))
+		require.NoError(t, err, "the first claim won nothing, so its time does not count")
+		assert.True(t, result.Recorded)
+	})
+}
+
 func TestPauseAfterATakeOverGivesTheUnknownOutcomeBack_F07(t *testing.T) {
 	t.Parallel()
 	for _, giveBack := range []fault{noFault, lostRequest, lostReply} {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -26,7 +27,11 @@ type Operation struct {
 func (o *Operation) Name() string { return o.name }
 
 // Policy returns the operation's effective policy.
-func (o *Operation) Policy() Policy { return o.policy }
+func (o *Operation) Policy() Policy {
+	p := o.policy
+	p.Headers = slices.Clone(p.Headers)
+	return p
+}
 
 // Call is one request for an operation.
 type Call struct {
@@ -62,7 +67,14 @@ func (o *Operation) Execute(
 	ctx context.Context, call Call, run func(context.Context) Answer,
 ) (result Result, err error) {
 	x := &execution{op: o, guard: o.guard, call: call, run: run, began: time.Now()}
+	entered := o.guard.gate.enter()
+	if entered {
+		defer o.guard.gate.leave()
+	}
 	defer func() { x.report(ctx, result, err) }() // deferred for handlers that panic
+	if !entered {
+		return Result{}, x.refuse(ErrDraining, time.Second, nil)
+	}
 	return x.execute(ctx)
 }
 
@@ -90,10 +102,6 @@ type execution struct {
 }
 
 func (x *execution) execute(ctx context.Context) (Result, error) {
-	if !x.guard.gate.enter() {
-		return Result{}, x.refuse(ErrDraining, time.Second, nil)
-	}
-	defer x.guard.gate.leave()
 	if err := x.identify(); err != nil {
 		return Result{}, err
 	}
@@ -204,8 +212,11 @@ func (x *execution) apply(ctx context.Context, event store.Event) (store.Reply, 
 // executed, or may be executed later: it is released in the background, so that
 // nothing is left behind as running that never started.
 func (x *execution) unclaimed(ctx context.Context, cause error) (Result, error) {
-	if errors.Is(cause, store.ErrUnreadable) {
+	switch {
+	case errors.Is(cause, store.ErrUnreadable):
 		return Result{}, x.refuse(ErrRecordUnreadable, 0, cause)
+	case errors.Is(cause, store.ErrInvalid): // nothing was sent, and the store is not down
+		return Result{}, x.refuse(ErrStoreUnavailable, 0, cause)
 	}
 	x.guard.finisher.add(&pending{
 		id:    x.id,
@@ -216,7 +227,11 @@ func (x *execution) unclaimed(ctx context.Context, cause error) (Result, error) 
 	if x.op.policy.StoreDown != StoreDownOpen {
 		return Result{}, x.refuse(ErrStoreUnavailable, time.Second, cause)
 	}
-	return Result{Outcome: Unprotected, Answer: x.run(ctx)}, nil
+	hctx, stop := x.handlerContext(ctx)
+	defer stop()
+	// It is no attempt, nor is it the one that it may be nested in.
+	hctx = context.WithValue(hctx, attemptKey{}, (*attempt)(nil))
+	return Result{Outcome: Unprotected, Answer: x.run(hctx)}, nil
 }
 
 func (x *execution) settled(event store.Event, err error) {

@@ -200,3 +200,23 @@ func TestFailureThatTheStoreMissedIsSentInTheBackground_O7(t *testing.T) {
 		afterOrphan(t, op, true, rec.Token)
 	})
 }
+
+// The store may have forgotten the mark together with the record; the engine
+// has not.
+func TestFailureCarriesTheMarkOverALostRecord_S9_O13(t *testing.T) {
+	t.Parallel()
+	eachOrphan(t, func(t *testing.T, p *process, op *idempotency.Operation, marked, rerun bool) {
+		first, err := op.Execute(t.Context(), call("k"), func(ctx context.Context) idempotency.Answer {
+			if marked {
+				mark(t, ctx)
+			}
+			p.node.backend.flush()
+			return answer(idempotency.ClassUnknown, "502")
+		})
+		require.NoError(t, err)
+		_, rec := p.node.backend.only(t)
+		assert.Equal(t, store.Unknown, rec.State)
+		assert.Equal(t, marked, rec.Marked)
+		afterOrphan(t, op, rerun, first.Token)
+	})
+}

@@ -43,9 +43,6 @@ func (p Policy) checkDurations() error {
 		within("MaxHold", p.MaxHold, minLease, maxHold),
 		within("Retention", p.Retention, minRetention, maxRetention),
 	)
-	if err != nil {
-		return err
-	}
 	if p.MaxHold < p.Lease {
 		err = errors.Join(err, fmt.Errorf("MaxHold %v is shorter than Lease %v", p.MaxHold, p.Lease))
 	}

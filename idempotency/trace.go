@@ -34,8 +34,9 @@ type Finished struct {
 	Outcome Outcome
 	// Code is set for those that did not.
 	Code Code
-	// Ending is the last event of an executed attempt: "complete", "release",
-	// "fail".
+	// Ending is the event that ended a claimed attempt: "complete", "release",
+	// "fail". A claim that was given back before its handler started ends with
+	// "release", too.
 	Ending string
 	// Recorded says that the answer given is the recorded one.
 	Recorded bool

@@ -19,8 +19,8 @@ import (
 
 func TestL1_HandlerFiveTimesItsLeaseRunsOnce(t *testing.T) {
 	t.Parallel()
-	const lease = 300 * time.Millisecond
-	handler, started, goOn := blocking()
+	const lease = 400 * time.Millisecond
+	handler, started, goOn := blockingIn(t)
 	s := newService(t, setup{handler: handler, policy: idempotency.Policy{Lease: lease}})
 	c := call{key: newKey()}
 	first := background(t, s.URL, c)
@@ -87,7 +87,7 @@ func TestL12_OneFailedRenewalIsTriedAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			handler, started, goOn := blocking()
+			handler, started, goOn := blockingIn(t)
 			n := newNode(t, shared.Server(t), setup{handler: handler, policy: idempotency.Policy{Lease: lease}})
 			c := call{key: newKey()}
 			first := background(t, n.URL, c)
@@ -123,7 +123,7 @@ func TestL13_HandlerIsCancelledBeforeItsLeaseCanHaveLapsed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ns := namespaceOf(t)
-			handler, started, goOn := blocking()
+			handler, started, goOn := blockingIn(t)
 			n := newNode(t, shared.Server(t), setup{
 				namespace: ns, handler: handler, policy: idempotency.Policy{Lease: lease},
 			})
@@ -152,7 +152,7 @@ func TestL14_WatchdogServesNewClaimsAfterAnOutage(t *testing.T) {
 	t.Parallel()
 	const lease = 300 * time.Millisecond
 	srv := redistest.Start(t, redistest.AOF())
-	handler, started, goOn := blocking()
+	handler, started, goOn := blockingIn(t)
 	s := newService(t, setup{redis: srv.Client(t), handler: handler, policy: idempotency.Policy{Lease: lease}})
 	old := background(t, s.URL, call{key: newKey()})
 	ctx := <-started
@@ -209,7 +209,10 @@ func TestL15_HangingHandlerIsGivenUpAtTheMaximumHold(t *testing.T) {
 						assert.NoError(t, idempotency.MarkEffect(r.Context()))
 					}
 					started <- r.Context()
-					<-goOn // deaf
+					select { // deaf to its own context
+					case <-goOn:
+					case <-t.Context().Done():
+					}
 				},
 			})
 			c := call{key: newKey()}

@@ -43,10 +43,14 @@ func TestL9_LatePacketsOfADeposedOwnerChangeNothing(t *testing.T) {
 				policy:    idempotency.Policy{Lease: 600 * time.Millisecond, Orphan: idempotency.OrphanRerun},
 				handler: func(w http.ResponseWriter, _ *http.Request) {
 					started <- struct{}{}
-					w.WriteHeader(<-goOn)
+					select {
+					case status := <-goOn:
+						w.WriteHeader(status)
+					case <-t.Context().Done():
+					}
 				},
 			})
-			handler, took, finish := blocking()
+			handler, took, finish := blockingIn(t)
 			heir := newService(t, setup{
 				namespace: ns, handler: handler,
 				policy: idempotency.Policy{Lease: time.Minute, Orphan: idempotency.OrphanRerun},
@@ -149,11 +153,14 @@ func TestL10_AnswerOfADeposedOwner(t *testing.T) {
 				guard: []idempotency.Option{idempotency.WithLogger(slog.New(slog.NewJSONHandler(log, nil)))},
 				handler: func(w http.ResponseWriter, r *http.Request) {
 					started <- r.Context()
-					<-goOn
+					select {
+					case <-goOn:
+					case <-t.Context().Done():
+					}
 					_, _ = io.WriteString(w, "zombie")
 				},
 			})
-			handler, took, finish := blocking()
+			handler, took, finish := blockingIn(t)
 			heir := newService(t, setup{namespace: ns, policy: policy, handler: handler})
 			c := call{key: newKey()}
 			answer := background(t, zombie.URL, c)
@@ -190,7 +197,7 @@ func TestL18_NodeAnHourOffTheStoresClock(t *testing.T) {
 			t.Parallel()
 			rdb := clockOff(t, off)
 			policy := idempotency.Policy{Lease: lease, Orphan: idempotency.OrphanRerun}
-			handler, started, goOn := blocking()
+			handler, started, goOn := blockingIn(t)
 			node := newService(t, setup{redis: rdb, namespace: "n", policy: policy, handler: handler})
 			other := newService(t, setup{redis: rdb, namespace: "n", policy: policy})
 			c := call{key: newKey()}
@@ -248,7 +255,7 @@ func TestL18_RecordHoldsTheServersTimes(t *testing.T) {
 	rdb := srv.Client(t)
 	ns := namespaceOf(t)
 	now := func() store.Instant { return store.Instant(rdb.Time(t.Context()).Val().UnixMicro()) }
-	handler, started, goOn := blocking()
+	handler, started, goOn := blockingIn(t)
 	s := newService(t, setup{namespace: ns, handler: handler, policy: idempotency.Policy{Lease: 5 * time.Second}})
 	st := openRedis(t, rdb, ns)
 	c := call{key: newKey()}

@@ -124,7 +124,8 @@ func TestInvalidEventsAreNotSent(t *testing.T) {
 	outsized := store.Answer{Codec: "http1", Body: make([]byte, 256<<20)}
 	unsound := map[string]store.Attempt{
 		"negative token":  change(func(a *store.Attempt) { a.Token = -1 }),
-		"huge token":      change(func(a *store.Attempt) { a.Token = 1 << 53 }),
+		"huge token":      change(func(a *store.Attempt) { a.Token = 9_000_000_000_000_000 }),
+		"huge start":      change(func(a *store.Attempt) { a.Started = 9_000_000_000_000_000 }),
 		"negative number": change(func(a *store.Attempt) { a.Number = -1 }),
 		"huge number":     change(func(a *store.Attempt) { a.Number = 100_000_000 }),
 		"negative start":  change(func(a *store.Attempt) { a.Started = -1 }),

@@ -17,6 +17,7 @@ type history struct {
 	mu         sync.Mutex
 	operations []porcupine.Operation
 	unanswered int
+	replays    int
 }
 
 // clock orders calls and returns in real time, and knows the largest server
@@ -58,9 +59,21 @@ func (h *history) add(clock *clock, client int, call int64, in Input, out Output
 	})
 }
 
-// size returns how many operations there are.
-func (h *history) size() int {
+// maxReplays is when a completed record has nothing more to tell.
+const maxReplays = 6
+
+func (h *history) hear(v store.Verdict) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return len(h.operations)
+	if v == store.Recorded {
+		h.replays++
+	}
+}
+
+// full reports whether the record has had its share. Calls under way are not
+// yet in the history: it leaves room for them.
+func (h *history) full() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.operations) >= PerRecord-Clients || h.replays >= maxReplays
 }

@@ -1,0 +1,191 @@
+package linearizability_test
+
+import (
+	"cmp"
+	"context"
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/reprise-go/reprise/internal/faultproxy"
+	"github.com/reprise-go/reprise/internal/proof/linearizability"
+	"github.com/reprise-go/reprise/internal/redistest"
+	"github.com/reprise-go/reprise/store"
+	"github.com/reprise-go/reprise/store/redisstore"
+)
+
+// operationsEnv says how many operations each profile has.
+const operationsEnv = "OPERATIONS"
+
+const (
+	defaultOperations = 20_000
+	// faultyShare is the least share of operations without an answer, in a
+	// profile that is there to make some.
+	faultyShare = 0.02
+	// judging bounds the time for one record, which takes a millisecond.
+	judging = 20 * time.Second
+)
+
+// profile is a way to trouble a line.
+type profile struct {
+	name    string
+	seed    uint64
+	trouble trouble
+	faulty  bool
+	// timeout of the callers; patient if 0.
+	timeout time.Duration
+	// wrap and edits break the store.
+	wrap  func(store.Store) store.Store
+	edits []edit
+}
+
+// trouble acts on a line until the context ends.
+type trouble func(ctx context.Context, l line)
+
+// line is what a trouble can reach.
+type line struct {
+	proxy  *faultproxy.Proxy
+	direct *redis.Client // around the proxy
+}
+
+const (
+	lease     = 8 * time.Millisecond
+	patient   = 250 * time.Millisecond
+	impatient = 15 * time.Millisecond
+)
+
+var profiles = []profile{
+	{name: "no fault", seed: 1},
+	{name: "no fault, again", seed: 2},
+	{name: "5 % of the replies lost", seed: 3, trouble: loseReplies(0.05, 3), faulty: true},
+	{name: "15 % of the replies lost", seed: 4, trouble: loseReplies(0.15, 4), faulty: true},
+	{name: "15 % of the replies lost, again", seed: 5, trouble: loseReplies(0.15, 5), faulty: true},
+	{name: "latency beyond the callers' patience", seed: 6, trouble: delays, faulty: true, timeout: impatient},
+	{name: "scripts forgotten", seed: 7, trouble: flushScripts},
+	{name: "scripts forgotten and 5 % of the replies lost", seed: 8, trouble: both(flushScripts, loseReplies(0.05, 8)), faulty: true},
+}
+
+// The store on a real server gives the answers that the protocol gives, in an
+// order that agrees with real time, whatever happens to the line.
+func TestHistoriesOfRedisstoreFollowTheProtocol(t *testing.T) {
+	for _, p := range profiles {
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			h := p.run(t, operations(t))
+			t.Logf("%d operations on %d records, %d unanswered: %v",
+				h.Operations(), h.Records(), h.Unanswered(), h.Verdicts())
+			if p.faulty {
+				assert.GreaterOrEqual(t, float64(h.Unanswered()), faultyShare*float64(h.Operations()))
+			}
+			began := time.Now()
+			for _, f := range h.Check(2, judging) {
+				path := t.ArtifactDir() + "/history.html"
+				_ = f.Visualize(path)
+				t.Errorf("%v (see %s):\n%s", f.Result, path, f.Text)
+			}
+			t.Logf("judged in %v", time.Since(began).Round(time.Millisecond))
+		})
+	}
+}
+
+func operations(t *testing.T) int {
+	t.Helper()
+	text := os.Getenv(operationsEnv)
+	if text == "" {
+		return defaultOperations
+	}
+	n, err := strconv.Atoi(text)
+	require.NoError(t, err)
+	return n
+}
+
+// run sends a workload over a troubled line.
+func (p profile) run(t *testing.T, operations int) *linearizability.Histories {
+	t.Helper()
+	srv := redistest.Start(t)
+	proxy := faultproxy.Start(t, srv.Addr())
+	rdb := srv.Client(t, func(o *redis.Options) {
+		o.Addr = proxy.Addr()
+		o.MaxRetries = -1 // an operation is one execution; the clients repeat
+		o.PoolSize = linearizability.Clients
+	})
+	if p.edits != nil {
+		rdb.AddHook(newRewriter(t, p.edits))
+	}
+	rs, err := redisstore.New(rdb)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, rs.Close()) })
+	var st store.Store = rs
+	if p.wrap != nil {
+		st = p.wrap(st)
+	}
+
+	ctx, stop := context.WithCancel(t.Context())
+	var trouble sync.WaitGroup
+	if p.trouble != nil {
+		l := line{proxy: proxy, direct: srv.Client(t)}
+		trouble.Go(func() { p.trouble(ctx, l) })
+	}
+	h, err := linearizability.Workload{
+		Operations: operations,
+		Lease:      lease,
+		Timeout:    cmp.Or(p.timeout, patient),
+		Seed:       p.seed,
+	}.Run(t.Context(), st)
+	stop()
+	trouble.Wait()
+	require.NoError(t, err)
+	return h
+}
+
+// loseReplies loses a share of the replies to events.
+func loseReplies(share float64, seed uint64) trouble {
+	return func(_ context.Context, l line) {
+		l.proxy.LoseReplies("evalsha", share, seed)
+		l.proxy.LoseReplies("eval", share, seed)
+	}
+}
+
+// delays makes the line slow, and now and then so slow that requests arrive
+// after their callers gave up.
+func delays(ctx context.Context, l line) {
+	for beat := 0; pause(ctx, 10*time.Millisecond); beat++ {
+		l.proxy.DelayReplies(time.Duration(beat%3) * time.Millisecond)
+		l.proxy.DelayRequests(0)
+		if beat%8 == 7 {
+			l.proxy.DelayRequests(2 * impatient)
+		}
+	}
+	l.proxy.DelayReplies(0)
+	l.proxy.DelayRequests(0)
+}
+
+// flushScripts makes the server forget all scripts, again and again.
+func flushScripts(ctx context.Context, l line) {
+	for pause(ctx, 15*time.Millisecond) {
+		_ = l.direct.ScriptFlush(ctx).Err() // it ends with ctx, and the next one comes soon
+	}
+}
+
+func both(one, other trouble) trouble {
+	return func(ctx context.Context, l line) {
+		other(ctx, l)
+		one(ctx, l)
+	}
+}
+
+// pause waits, and reports whether to go on. Real time is what is troubled here.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
