@@ -12,7 +12,9 @@ const (
 	MaxWord          = 8 // length of a codec's or algorithm's name
 	maxDuration      = 10 * 365 * 24 * time.Hour
 	maxAttempt       = 99_999_999 // eight digits
-	maxInstant       = 1 << 53    // exact in every store, in µs until the year 2255
+	// maxInstant is exact as a floating-point number, which is what scripts
+	// compute with. In µs it is reached in the year 2255.
+	maxInstant = 8_999_999_999_999_999
 )
 
 func (c Claim) validate() error {

@@ -33,6 +33,18 @@ type process struct {
 // the arguments say, with a ledger of its own unless they name one.
 func startPayments(t *testing.T, args ...string) *process {
 	t.Helper()
+	return startBinary(t, paymentsBinary(t, raceEnabled), args...)
+}
+
+// startFastPayments starts it without the race detector, for tests that are
+// about numbers.
+func startFastPayments(t *testing.T, args ...string) *process {
+	t.Helper()
+	return startBinary(t, paymentsBinary(t, false), args...)
+}
+
+func startBinary(t *testing.T, binary string, args ...string) *process {
+	t.Helper()
 	p := &process{errs: new(lockedBuffer), exited: make(chan struct{})}
 	p.Ledger = argument(args, "-ledger")
 	if p.Ledger == "" {
@@ -46,7 +58,7 @@ func startPayments(t *testing.T, args ...string) *process {
 		args = append(args, "-namespace", namespaceOf(t))
 	}
 	args = append(args, "-http", "127.0.0.1:0")
-	p.cmd = exec.Command(paymentsBinary(t), args...)
+	p.cmd = exec.Command(binary, args...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	p.cmd.Stderr = p.errs
 	stdout, err := p.cmd.StdoutPipe()
@@ -138,34 +150,42 @@ func eventually(t *testing.T, what string, until func() bool) {
 	require.Eventually(t, until, 15*time.Second, 10*time.Millisecond, what)
 }
 
+// paymentsBuild is the reference service, without and with the race detector,
+// in one directory.
 var paymentsBuild struct {
-	once sync.Once
-	path string
-	err  error
+	mu    sync.Mutex
+	path  string // what the files' names begin with
+	built map[bool]error
 }
 
-// paymentsBinary builds the reference service once, with the race detector if
-// the tests have it.
-func paymentsBinary(t *testing.T) string {
+// paymentsBinary builds the reference service, once of each kind.
+func paymentsBinary(t *testing.T, race bool) string {
 	t.Helper()
-	paymentsBuild.once.Do(func() {
-		dir, err := os.MkdirTemp("", "payments-") //nolint:usetesting // it outlives the test that happens to build it
-		if err != nil {
-			paymentsBuild.err = err
-			return
-		}
-		paymentsBuild.path = filepath.Join(dir, "payments")
-		args := []string{"build", "-o", paymentsBuild.path}
-		if raceEnabled {
-			args = append(args, "-race")
-		}
-		out, err := exec.Command("go", append(args, "github.com/reprise-go/reprise/examples/payments")...).CombinedOutput()
-		if err != nil {
-			paymentsBuild.err = fmt.Errorf("%w: %s", err, out)
-		}
-	})
-	require.NoError(t, paymentsBuild.err)
-	return paymentsBuild.path
+	b := &paymentsBuild
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.path == "" {
+		dir, err := os.MkdirTemp("", "payments-")
+		require.NoError(t, err)
+		b.path, b.built = filepath.Join(dir, "payments"), make(map[bool]error)
+	}
+	path := fmt.Sprintf("%s-race-%v", b.path, race)
+	err, done := b.built[race]
+	if !done {
+		err = build(path, race)
+		b.built[race] = err
+	}
+	require.NoError(t, err)
+	return path
+}
+
+func build(path string, race bool) error {
+	out, err := exec.Command("go", "build", fmt.Sprintf("-race=%v", race), "-o", path,
+		"github.com/reprise-go/reprise/examples/payments").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return nil
 }
 
 // lockedBuffer collects a process's output.

@@ -348,4 +348,3 @@ func TestS16_S18_RetentionCountsFromTheCompletionAndEnds(t *testing.T) {
 	}
 	assert.Equal(t, 4, s.Runs())
 }
-

@@ -120,6 +120,8 @@ func parseReply(value any, owner store.Owner) (store.Reply, error) {
 		r.Algorithm = strings.TrimRight(a.detail, " ")
 	case store.Claimed, store.InProgress, store.OutcomeUnknown, store.Recorded:
 		return a.describe(r)
+	case store.Ended, store.Mismatch, store.Done, store.Lost, store.Refused:
+		// They say it all.
 	}
 	return r, nil
 }
@@ -159,7 +161,7 @@ func (a answer) describe(r store.Reply) (store.Reply, error) {
 		return store.Reply{}, err // the head is the record's
 	}
 	r.Token, r.Attempt, r.Started = head.Token, head.Attempt, head.Started
-	switch r.Verdict {
+	switch r.Verdict { //nolint:exhaustive // parseReply asks for these four only
 	case store.Claimed:
 		r.LeaseEnd, r.TookOver, r.Marked = head.LeaseEnd, head.TookOver, head.Marked
 	case store.InProgress:

@@ -15,6 +15,7 @@ import (
 // of one that was paused, gave up, or comes back.
 type client struct {
 	*workloadRun
+	store   store.Store
 	number  int
 	rng     *rand.Rand
 	holding map[*history]*holding

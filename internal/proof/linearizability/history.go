@@ -17,6 +17,7 @@ type history struct {
 	mu         sync.Mutex
 	operations []porcupine.Operation
 	unanswered int
+	inARow     int // unanswered since the last answer
 	replays    int
 }
 
@@ -53,14 +54,22 @@ func (h *history) add(clock *clock, client int, call int64, in Input, out Output
 	defer h.mu.Unlock()
 	if !out.Known {
 		h.unanswered++
+		h.inARow++
+	} else {
+		h.inARow = 0
 	}
 	h.operations = append(h.operations, porcupine.Operation{
 		ClientId: client, Input: in, Call: call, Output: out, Return: end,
 	})
 }
 
-// maxReplays is when a completed record has nothing more to tell.
-const maxReplays = 6
+const (
+	// maxReplays is when a completed record has nothing more to tell.
+	maxReplays = 6
+	// maxUnanswered bounds the operations in a row that may have happened at any
+	// time: what the record can be doubles with each, until an answer tells.
+	maxUnanswered = 5
+)
 
 func (h *history) hear(v store.Verdict) {
 	h.mu.Lock()
@@ -75,5 +84,6 @@ func (h *history) hear(v store.Verdict) {
 func (h *history) full() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return len(h.operations) >= PerRecord-Clients || h.replays >= maxReplays
+	return len(h.operations) >= PerRecord-Clients ||
+		h.replays >= maxReplays || h.inARow >= maxUnanswered
 }

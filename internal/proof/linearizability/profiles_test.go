@@ -40,6 +40,9 @@ type profile struct {
 	faulty  bool
 	// timeout of the callers; patient if 0.
 	timeout time.Duration
+	// half says that half of the clients are spared the trouble: their answers
+	// tell what became of the others' events.
+	half bool
 	// wrap and edits break the store.
 	wrap  func(store.Store) store.Store
 	edits []edit
@@ -57,7 +60,7 @@ type line struct {
 const (
 	lease     = 8 * time.Millisecond
 	patient   = 250 * time.Millisecond
-	impatient = 15 * time.Millisecond
+	impatient = slowness * 15 * time.Millisecond
 )
 
 var profiles = []profile{
@@ -66,7 +69,7 @@ var profiles = []profile{
 	{name: "5 % of the replies lost", seed: 3, trouble: loseReplies(0.05, 3), faulty: true},
 	{name: "15 % of the replies lost", seed: 4, trouble: loseReplies(0.15, 4), faulty: true},
 	{name: "15 % of the replies lost, again", seed: 5, trouble: loseReplies(0.15, 5), faulty: true},
-	{name: "latency beyond the callers' patience", seed: 6, trouble: delays, faulty: true, timeout: impatient},
+	{name: "latency beyond the callers' patience", seed: 6, trouble: delays, faulty: true, timeout: impatient, half: true},
 	{name: "scripts forgotten", seed: 7, trouble: flushScripts},
 	{name: "scripts forgotten and 5 % of the replies lost", seed: 8, trouble: both(flushScripts, loseReplies(0.05, 8)), faulty: true},
 }
@@ -105,31 +108,14 @@ func operations(t *testing.T) int {
 	return n
 }
 
-// run sends a workload over a troubled line.
+// run sends a workload, from two stores on one server.
 func (p profile) run(t *testing.T, operations int) *linearizability.Histories {
 	t.Helper()
 	srv := redistest.Start(t)
-	proxy := faultproxy.Start(t, srv.Addr())
-	rdb := srv.Client(t, func(o *redis.Options) {
-		o.Addr = proxy.Addr()
-		o.MaxRetries = -1 // an operation is one execution; the clients repeat
-		o.PoolSize = linearizability.Clients
-	})
-	if p.edits != nil {
-		rdb.AddHook(newRewriter(t, p.edits))
-	}
-	rs, err := redisstore.New(rdb)
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, rs.Close()) })
-	var st store.Store = rs
-	if p.wrap != nil {
-		st = p.wrap(st)
-	}
-
+	l := line{proxy: faultproxy.Start(t, srv.Addr()), direct: srv.Client(t)}
 	ctx, stop := context.WithCancel(t.Context())
 	var trouble sync.WaitGroup
 	if p.trouble != nil {
-		l := line{proxy: proxy, direct: srv.Client(t)}
 		trouble.Go(func() { p.trouble(ctx, l) })
 	}
 	h, err := linearizability.Workload{
@@ -137,11 +123,38 @@ func (p profile) run(t *testing.T, operations int) *linearizability.Histories {
 		Lease:      lease,
 		Timeout:    cmp.Or(p.timeout, patient),
 		Seed:       p.seed,
-	}.Run(t.Context(), st)
+	}.Run(t.Context(), p.store(t, srv, l.proxy.Addr()), p.store(t, srv, p.other(l, srv)))
 	stop()
 	trouble.Wait()
 	require.NoError(t, err)
 	return h
+}
+
+// other is where the second half of the clients connects.
+func (p profile) other(l line, srv *redistest.Server) string {
+	if p.half {
+		return srv.Addr()
+	}
+	return l.proxy.Addr()
+}
+
+func (p profile) store(t *testing.T, srv *redistest.Server, addr string) store.Store {
+	t.Helper()
+	rdb := srv.Client(t, func(o *redis.Options) {
+		o.Addr = addr
+		o.MaxRetries = -1 // an operation is one execution; the clients repeat
+		o.PoolSize = linearizability.Clients
+	})
+	if p.edits != nil {
+		rdb.AddHook(newRewriter(t, p.edits))
+	}
+	st, err := redisstore.New(rdb)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, st.Close()) })
+	if p.wrap != nil {
+		return p.wrap(st)
+	}
+	return st
 }
 
 // loseReplies loses a share of the replies to events.
@@ -155,10 +168,10 @@ func loseReplies(share float64, seed uint64) trouble {
 // delays makes the line slow, and now and then so slow that requests arrive
 // after their callers gave up.
 func delays(ctx context.Context, l line) {
-	for beat := 0; pause(ctx, 10*time.Millisecond); beat++ {
+	for beat := 0; pause(ctx, slowness*10*time.Millisecond); beat++ {
 		l.proxy.DelayReplies(time.Duration(beat%3) * time.Millisecond)
 		l.proxy.DelayRequests(0)
-		if beat%8 == 7 {
+		if beat%4 == 3 {
 			l.proxy.DelayRequests(2 * impatient)
 		}
 	}

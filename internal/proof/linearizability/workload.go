@@ -51,9 +51,10 @@ func (h *Histories) Records() int { return len(h.records) }
 // Verdicts returns how often each event got each verdict, as "claim: claimed".
 func (h *Histories) Verdicts() map[string]int { return h.verdicts }
 
-// Run sends the events. An error is one that no fault of the line explains.
-func (w Workload) Run(ctx context.Context, st store.Store) (*Histories, error) {
-	run := &workloadRun{Workload: w, store: st, clock: &clock{began: time.Now()}}
+// Run sends the events, the clients being spread over several ways to the same
+// records. An error is one that no fault of a line explains.
+func (w Workload) Run(ctx context.Context, ways ...store.Store) (*Histories, error) {
+	run := &workloadRun{Workload: w, clock: &clock{began: time.Now()}}
 	for range recordsAtOnce {
 		run.open = append(run.open, run.fresh())
 	}
@@ -61,7 +62,10 @@ func (w Workload) Run(ctx context.Context, st store.Store) (*Histories, error) {
 	errs := make([]error, Clients)
 	for i := range Clients {
 		rng := rand.New(rand.NewPCG(w.Seed, uint64(i))) //nolint:gosec // repeatable by design
-		c := &client{workloadRun: run, number: i, rng: rng, holding: make(map[*history]*holding)}
+		c := &client{
+			workloadRun: run, store: ways[i%len(ways)], number: i, rng: rng,
+			holding: make(map[*history]*holding),
+		}
 		clients.Go(func() { errs[i] = c.loop(ctx) })
 	}
 	clients.Wait()
@@ -71,7 +75,6 @@ func (w Workload) Run(ctx context.Context, st store.Store) (*Histories, error) {
 // workloadRun is a workload under way.
 type workloadRun struct {
 	Workload
-	store store.Store
 	clock *clock
 
 	mu    sync.Mutex
