@@ -238,6 +238,29 @@ func TestL15_HangingHandlerIsGivenUpAtTheMaximumHold(t *testing.T) {
 	}
 }
 
+// The store takes a completion and its reply gets lost. A renewal that comes
+// then finds a completed record; that is no loss, and nobody is to be alarmed.
+func TestL12_RenewalAfterTheCompletionIsNoLoss(t *testing.T) {
+	t.Parallel()
+	loadScripts(t, shared.Server(t))
+	handler, started, goOn := blockingIn(t)
+	n := newNode(t, shared.Server(t), setup{handler: handler, policy: idempotency.Policy{Lease: 900 * time.Millisecond}})
+	c := call{key: newKey()}
+	answer := background(t, n.URL, c)
+	<-started
+	completion := n.line.SwallowReply(idOf(c.key).String(), 1)
+	close(goOn)
+	next(t, "the completion", completion.First())
+	first := <-answer // without the store's word, after its timeout
+	require.NoError(t, next(t, "the completion's second try", n.events.settled).Err)
+	requireReplay(t, first, send(t, n.URL, c))
+	select {
+	case l := <-n.events.lost:
+		t.Errorf("reported as lost: %+v", l)
+	default:
+	}
+}
+
 // The retry is answered at once after a claim whose fate its client never
 // learned: neither the lease nor a supposed crash stands in its way.
 func TestL16_ClaimThatTimedOutDoesNotBlockItsKey(t *testing.T) {

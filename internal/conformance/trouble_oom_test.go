@@ -164,7 +164,10 @@ func TestS13_LoadingServerIsUnavailable(t *testing.T) {
 	srv := redistest.Start(t, redistest.AOF(), redistest.Args(
 		"--appendfsync", "no", "--auto-aof-rewrite-percentage", "0", "--key-load-delay", "300"))
 	rdb := srv.Client(t)
-	s := newService(t, setup{redis: rdb, policy: idempotency.Policy{Lease: 300 * time.Millisecond}})
+	s := newService(t, setup{
+		redis: rdb, policy: idempotency.Policy{Lease: 300 * time.Millisecond},
+		guard: []idempotency.Option{idempotency.WithStoreTimeout(200 * time.Millisecond)},
+	})
 	done := call{key: newKey()}
 	first := send(t, s.URL, done)
 	requireExecuted(t, first)

@@ -25,7 +25,7 @@ func (s *Store) mark(ctx context.Context, id store.ID, ev store.Mark) (store.Rep
 }
 
 func (s *Store) complete(ctx context.Context, id store.ID, ev store.Complete) (store.Reply, error) {
-	if err := checkAttempt(ev.Attempt, ev.Answer); err != nil {
+	if err := checkSize(ev.Answer); err != nil {
 		return store.Reply{}, fmt.Errorf("%w: %s: %w", store.ErrInvalid, ev.Name(), err)
 	}
 	if answerSize(ev.Answer) > largeAnswer {
@@ -75,9 +75,6 @@ func sendAgain(cmd *redis.Cmd) bool {
 }
 
 func (s *Store) fail(ctx context.Context, id store.ID, ev store.Fail) (store.Reply, error) {
-	if err := checkAttempt(ev.Attempt, store.Answer{}); err != nil {
-		return store.Reply{}, fmt.Errorf("%w: %s: %w", store.ErrInvalid, ev.Name(), err)
-	}
 	rec := recordOf(ev.Attempt, store.Answer{})
 	args := append(endArgs(ev.Attempt, ev.Adoption, store.RunningTTL(ev.Lease, ev.Retention)),
 		appendRest(nil, id, &rec), flagWord(ev.Marked), micros(ev.Backoff))
@@ -138,15 +135,6 @@ func recordOf(a store.Attempt, answer store.Answer) store.Record {
 		Operation:   a.Operation,
 		Answer:      answer,
 	}
-}
-
-// checkAttempt keeps an adopted record readable: the layout's numbers end a
-// little before those of the contract, in the year 2255.
-func checkAttempt(a store.Attempt, answer store.Answer) error {
-	if a.Token > maxNumber || a.Started > maxNumber {
-		return fmt.Errorf("Token %d or Started %d is above %d", a.Token, a.Started, int64(maxNumber))
-	}
-	return checkSize(answer)
 }
 
 func checkSize(a store.Answer) error {

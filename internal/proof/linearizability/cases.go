@@ -80,7 +80,7 @@ func splitToken(all []cases, asked store.Instant) []cases {
 
 // representative returns points of time that stand for all others of this case,
 // for an execution at now.
-func (c cases) representative(now store.Instant) [points]store.Instant {
+func (c cases) representative(now store.Instant) instants {
 	at := c.state.least()
 	if c.running {
 		at[leaseEnd] = max(at[leaseEnd], now+1)

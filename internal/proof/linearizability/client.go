@@ -154,13 +154,13 @@ func (c *client) send(ctx context.Context, h *history, know *holding, event stor
 	if err != nil && !errors.Is(err, store.ErrUnavailable) {
 		return fmt.Errorf("%s: %w", event.Name(), err)
 	}
-	h.add(c.clock, c.number, call, in, Output{Known: err == nil, Reply: reply})
 	if err != nil {
+		h.silence(c.number, call, in)
 		know.last = event
 		return nil
 	}
+	h.answer(c.clock, c.number, call, in, Output{Reply: reply})
 	c.clock.hear(reply.Now)
-	h.hear(reply.Verdict)
 	know.learn(event, reply)
 	return nil
 }
@@ -193,6 +193,8 @@ func (c *client) look(ctx context.Context, h *history) error {
 	if err != nil && !errors.Is(err, store.ErrUnavailable) {
 		return fmt.Errorf("look: %w", err)
 	}
-	h.add(c.clock, c.number, call, Input{}, Output{Known: err == nil, Record: rec})
+	if err == nil {
+		h.answer(c.clock, c.number, call, Input{}, Output{Record: rec})
+	}
 	return nil
 }

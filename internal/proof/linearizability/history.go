@@ -1,6 +1,10 @@
 package linearizability
 
 import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,10 +19,17 @@ type history struct {
 	id store.ID
 
 	mu         sync.Mutex
-	operations []porcupine.Operation
-	unanswered int
+	answered   []porcupine.Operation
+	unanswered []sent
 	inARow     int // unanswered since the last answer
 	replays    int
+}
+
+// sent is an event without an answer.
+type sent struct {
+	Input
+	client int
+	call   int64
 }
 
 // clock orders calls and returns in real time, and knows the largest server
@@ -41,26 +52,26 @@ func (c *clock) hear(now store.Instant) {
 	}
 }
 
-// add notes an operation that began at call and has just ended.
-func (h *history) add(clock *clock, client int, call int64, in Input, out Output) {
+// answer notes an operation that began at call and has just been answered.
+func (h *history) answer(clock *clock, client int, call int64, in Input, out Output) {
 	end := clock.now()
-	if !out.Known {
-		if in.Event == nil {
-			return // a look that saw nothing
-		}
-		end = int64(time.Hour) // it may still be executed
-	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !out.Known {
-		h.unanswered++
-		h.inARow++
-	} else {
-		h.inARow = 0
+	h.inARow = 0
+	if out.Reply.Verdict == store.Recorded {
+		h.replays++
 	}
-	h.operations = append(h.operations, porcupine.Operation{
+	h.answered = append(h.answered, porcupine.Operation{
 		ClientId: client, Input: in, Call: call, Output: out, Return: end,
 	})
+}
+
+// silence notes an event whose call ended in an error.
+func (h *history) silence(client int, call int64, in Input) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.inARow++
+	h.unanswered = append(h.unanswered, sent{in, client, call})
 }
 
 const (
@@ -71,19 +82,72 @@ const (
 	maxUnanswered = 5
 )
 
-func (h *history) hear(v store.Verdict) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if v == store.Recorded {
-		h.replays++
-	}
-}
-
 // full reports whether the record has had its share. Calls under way are not
 // yet in the history: it leaves room for them.
 func (h *history) full() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return len(h.operations) >= PerRecord-Clients ||
-		h.replays >= maxReplays || h.inARow >= maxUnanswered
+	return h.size() >= PerRecord-Clients || h.replays >= maxReplays || h.inARow >= maxUnanswered
+}
+
+func (h *history) size() int { return len(h.answered) + len(h.unanswered) }
+
+// bound gives each look a server time that is after it: that of an event which
+// was sent when the look was over.
+func (h *history) bound() {
+	for i := range h.answered {
+		op := &h.answered[i]
+		in := op.Input.(Input) //nolint:forcetypeassert // by construction
+		if in.Event != nil {
+			continue
+		}
+		in.Ceiling = never
+		for _, other := range h.answered {
+			if now := other.Output.(Output).Reply.Now; now != 0 && other.Call >= op.Return { //nolint:forcetypeassert // by construction
+				in.Ceiling = min(in.Ceiling, now)
+			}
+		}
+		op.Input = in
+	}
+}
+
+// check judges the history. Nil means that it is in order.
+func (h *history) check(limit time.Duration) *Finding {
+	h.bound()
+	m := model{}
+	for _, s := range h.unanswered {
+		m.unanswered = append(m.unanswered, s.Input)
+	}
+	if len(m.unanswered) > maxPending {
+		return &Finding{Result: porcupine.Unknown, Text: "too many unanswered events"}
+	}
+	result := porcupine.CheckOperationsTimeout(m.porcupine(), h.answered, limit)
+	if result == porcupine.Ok {
+		return nil
+	}
+	_, info := porcupine.CheckOperationsVerbose(m.porcupine(), h.answered, limit)
+	return &Finding{Result: result, Text: h.text(), model: m.porcupine(), info: info}
+}
+
+// text shows the operations in the order of their calls, in microseconds.
+func (h *history) text() string {
+	type line struct {
+		call int64
+		text string
+	}
+	var lines []line
+	for _, op := range h.answered {
+		lines = append(lines, line{op.Call, fmt.Sprintf("%10d … %10d  client %d  %s\n", op.Call/1000, op.Return/1000,
+			op.ClientId, describe(op.Input.(Input), op.Output.(Output)))}) //nolint:forcetypeassert // by construction
+	}
+	for _, s := range h.unanswered {
+		lines = append(lines, line{s.call, fmt.Sprintf("%10d …             client %d  %s %.4s → ?\n",
+			s.call/1000, s.client, s.Event.Name(), owner(s.Event))})
+	}
+	slices.SortFunc(lines, func(a, b line) int { return cmp.Compare(a.call, b.call) })
+	var b strings.Builder
+	for _, l := range lines {
+		b.WriteString(l.text)
+	}
+	return b.String()
 }

@@ -12,34 +12,43 @@ import (
 type Input struct {
 	// Event was sent to the record; nil is a look at it.
 	Event store.Event
-	// Floor is the largest server time that anybody had heard of by then. No
-	// execution is earlier.
+	// Floor is a server time that somebody had heard of before it was sent.
 	Floor store.Instant
+	// Ceiling is a server time that is known to be after a look.
+	Ceiling store.Instant
 }
 
-// Output is what became of an operation.
+// Output is the answer to an operation.
 type Output struct {
-	// Known says that there was an answer.
-	Known bool
 	// Reply is the answer to an event.
 	Reply store.Reply
 	// Record is the answer to a look.
 	Record store.Record
 }
 
-// Model returns the sequential model of one record: [store.Step].
+// model is the sequential model of one record: [store.Step], and the events that
+// nobody knows the fate of.
 //
-// Where points of time are known within bounds only, a step goes through all
-// ways in which they can compare with the time of the event, and keeps for each
-// the bounds within which it is so. Bounds are kept for each point on its own,
-// and not what they say about one another, so the model may accept what an exact
-// one would not; it does not refuse what that would accept.
-func Model() porcupine.Model {
-	model := porcupine.NondeterministicModel{
+// An unanswered event may be executed between any two answered ones, but not
+// before the server time that its sender had heard of, and once at most. What it
+// writes with its time is known within the bounds that its neighbours set. Where
+// such points of time are compared, a step goes through all ways in which that
+// can end, and keeps for each the bounds within which it is so.
+//
+// Bounds are kept for each point on its own, and not what they say about one
+// another, so the model may accept what an exact one would not. It does not
+// refuse what that would accept.
+type model struct{ unanswered []Input }
+
+// maxPending is how many unanswered events a model can tell apart.
+const maxPending = 64
+
+func (m model) porcupine() porcupine.Model {
+	nondeterministic := porcupine.NondeterministicModel{
 		Init:  func() []any { return []any{state{}} },
 		Equal: func(a, b any) bool { return a == b },
 		Step: func(s, in, out any) []any {
-			next := step(s.(state), in.(Input), out.(Output)) //nolint:forcetypeassert // by construction
+			next := m.step(s.(state), in.(Input), out.(Output)) //nolint:forcetypeassert // by construction
 			states := make([]any, len(next))
 			for i, n := range next {
 				states[i] = n
@@ -51,29 +60,53 @@ func Model() porcupine.Model {
 		},
 		DescribeState: func(s any) string { return fmt.Sprint(s) },
 	}
-	return model.ToModel()
+	return nondeterministic.ToModel()
 }
 
-func step(s state, in Input, out Output) []state {
-	switch {
-	case in.Event == nil:
-		return look(s, out)
-	case out.Known:
-		return answered(s, in.Event, out.Reply)
-	}
-	return append(unanswered(s, in), s)
-}
-
-// look compares the whole record. It has no time and changes nothing, but it
-// ends doubts.
-func look(s state, out Output) []state {
-	if !out.Known {
-		return []state{s}
-	}
-	if s.facts != factsOf(&out.Record) {
+// step returns what the record can be after an answered operation.
+func (m model) step(s state, in Input, out Output) []state {
+	if in.Event != nil && out.Reply.Now < s.now {
 		return nil
 	}
-	for i, at := range read(&out.Record) {
+	ends := in.Ceiling
+	if in.Event != nil {
+		ends = out.Reply.Now
+	}
+	var next []state
+	for _, before := range m.meanwhile(s, ends-1) {
+		if in.Event == nil {
+			next = append(next, look(before, out.Record)...)
+			continue
+		}
+		next = append(next, answered(before, in.Event, out.Reply)...)
+	}
+	return next
+}
+
+// meanwhile returns what the record can become by unanswered events until an
+// instant, itself included. An execution that changes nothing is left out.
+func (m model) meanwhile(s state, until store.Instant) []state {
+	reached := []state{s}
+	known := map[state]bool{s: true}
+	for i := 0; i < len(reached); i++ {
+		for number, in := range m.unanswered {
+			for _, next := range unanswered(reached[i], number, in, until) {
+				if !known[next] {
+					known[next] = true
+					reached = append(reached, next)
+				}
+			}
+		}
+	}
+	return reached
+}
+
+// look compares the whole record. It changes nothing, but it ends doubts.
+func look(s state, rec store.Record) []state {
+	if s.facts != factsOf(&rec) {
+		return nil
+	}
+	for i, at := range instantsOf(&rec) {
 		if !s.observe(i, at) {
 			return nil
 		}
@@ -92,12 +125,6 @@ func (s *state) observe(point int, at store.Instant) bool {
 
 // answered executes an event at the time that its reply tells.
 func answered(s state, event store.Event, reply store.Reply) []state {
-	if reply.Now < s.now {
-		return nil
-	}
-	for i := range s.moments {
-		s.moments[i] = s.moments[i].before(reply.Now)
-	}
 	var next []state
 	for _, c := range s.cases(event, exactly(reply.Now)) {
 		if n, ok := c.execute(event, reply); ok {
@@ -112,7 +139,7 @@ func (c cases) execute(event store.Event, reply store.Reply) (state, bool) {
 	at := c.representative(reply.Now)
 	rec, expected := store.Step(c.state.record(at), event, reply.Now)
 	next := c.state.after(&rec, reply.Now)
-	for i, after := range read(&rec) {
+	for i, after := range instantsOf(&rec) {
 		if after != at[i] {
 			next.moments[i] = exactly(after)
 		}
@@ -144,14 +171,23 @@ func (s *state) tells(point int, expected, heard store.Instant) bool {
 	return s.observe(point, heard)
 }
 
-// unanswered executes an event at a time of which only the earliest is known.
-func unanswered(s state, in Input) []state {
-	when := moment{least: max(s.now+1, in.Floor), most: never, open: true}
-	var next []state
-	for _, c := range s.cases(in.Event, when) {
-		next = append(next, c.executeSometime(in.Event))
+// unanswered executes an event at some time until an instant.
+func unanswered(s state, number int, in Input, until store.Instant) []state {
+	when := moment{max(s.now, in.Floor) + 1, until}
+	bit := uint64(1) << number
+	if s.executed&bit != 0 || when.empty() {
+		return nil
 	}
-	return next
+	var all []state
+	for _, c := range s.cases(in.Event, when) {
+		next := c.executeSometime(in.Event)
+		if next.facts == s.facts && next.moments == c.state.moments {
+			continue
+		}
+		next.executed |= bit
+		all = append(all, next)
+	}
+	return all
 }
 
 // executeSometime runs the protocol twice, a microsecond apart: what differs
@@ -162,15 +198,14 @@ func (c cases) executeSometime(event store.Event) state {
 	rec, _ := store.Step(c.state.record(at), event, now)
 	other, _ := store.Step(c.state.record(later), event, now+1)
 	next := c.state.after(&rec, now)
-	shifted := read(&other)
-	for i, t := range read(&rec) {
+	shifted := instantsOf(&other)
+	for i, t := range instantsOf(&rec) {
 		switch {
 		case t == at[i] && shifted[i] == later[i]: // left as it was
 		case t == shifted[i]:
 			next.moments[i] = exactly(t)
 		default:
-			after := t - now
-			next.moments[i] = moment{c.when.least + after, min(c.when.most+after, never), after, true}
+			next.moments[i] = moment{t, c.when.most + t - now}
 		}
 	}
 	return next
@@ -187,12 +222,9 @@ func (s state) after(rec *store.Record, now store.Instant) state {
 }
 
 func describe(in Input, out Output) string {
-	what, verdict := "look", out.Record.State.String()
-	if in.Event != nil {
-		what, verdict = fmt.Sprintf("%T %.4s", in.Event, owner(in.Event)), out.Reply.Verdict.String()
+	if in.Event == nil {
+		return "look → " + out.Record.State.String()
 	}
-	if !out.Known {
-		verdict = "?"
-	}
-	return fmt.Sprintf("%s → %s token %d at %d", what, verdict, out.Reply.Token, out.Reply.Now)
+	return fmt.Sprintf("%s %.4s → %v, token %d, at %d",
+		in.Event.Name(), owner(in.Event), out.Reply.Verdict, out.Reply.Token, out.Reply.Now)
 }

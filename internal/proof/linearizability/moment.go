@@ -1,6 +1,7 @@
 package linearizability
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/reprise-go/reprise/store"
@@ -8,33 +9,26 @@ import (
 
 // moment is a point of server time that is known, or known within bounds
 // because an unanswered event wrote it.
-type moment struct {
-	least, most store.Instant
-	// after is how long after its event's execution the moment is; it matters
-	// while open.
-	after store.Instant
-	open  bool
-}
+type moment struct{ least, most store.Instant }
 
 // never is a bound that excludes nothing.
 const never = store.Instant(math.MaxInt64 / 4)
 
-func exactly(t store.Instant) moment { return moment{least: t, most: t} }
+func exactly(t store.Instant) moment { return moment{t, t} }
 
 func (m moment) empty() bool { return m.least > m.most }
 
 // within keeps what lies between two instants.
 func (m moment) within(least, most store.Instant) moment {
-	m.least, m.most = max(m.least, least), min(m.most, most)
-	return m
+	return moment{max(m.least, least), min(m.most, most)}
 }
 
-// before ends the doubt about events executed before an instant.
-func (m moment) before(now store.Instant) moment {
-	if m.open {
-		m.most = min(m.most, now-1+m.after)
+// String gives the instant, or its bounds.
+func (m moment) String() string {
+	if m.least == m.most {
+		return fmt.Sprint(int64(m.least))
 	}
-	return m
+	return fmt.Sprintf("%d…%d", int64(m.least), int64(m.most))
 }
 
 // The points of time in a record.
@@ -50,9 +44,11 @@ const (
 
 type moments [points]moment
 
-// read returns the points of time of a record.
-func read(rec *store.Record) [points]store.Instant {
-	return [points]store.Instant{
+// instants are all points of time of one record.
+type instants [points]store.Instant
+
+func instantsOf(rec *store.Record) instants {
+	return instants{
 		token:     store.Instant(rec.Token),
 		leaseEnd:  rec.LeaseEnd,
 		notBefore: rec.NotBefore,
@@ -62,8 +58,7 @@ func read(rec *store.Record) [points]store.Instant {
 	}
 }
 
-// write sets them.
-func write(rec *store.Record, at [points]store.Instant) {
+func (at *instants) write(rec *store.Record) {
 	rec.Token = store.Token(at[token])
 	rec.LeaseEnd, rec.NotBefore = at[leaseEnd], at[notBefore]
 	rec.Created, rec.Started, rec.Finished = at[created], at[started], at[finished]

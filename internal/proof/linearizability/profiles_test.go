@@ -24,7 +24,6 @@ import (
 const operationsEnv = "OPERATIONS"
 
 const (
-	defaultOperations = 20_000
 	// faultyShare is the least share of operations without an answer, in a
 	// profile that is there to make some.
 	faultyShare = 0.02
@@ -123,19 +122,23 @@ func (p profile) run(t *testing.T, operations int) *linearizability.Histories {
 		Lease:      lease,
 		Timeout:    cmp.Or(p.timeout, patient),
 		Seed:       p.seed,
-	}.Run(t.Context(), p.store(t, srv, l.proxy.Addr()), p.store(t, srv, p.other(l, srv)))
+	}.Run(t.Context(), p.store(t, srv, l.proxy.Addr()), p.store(t, srv, p.other(t, l, srv)))
 	stop()
 	trouble.Wait()
 	require.NoError(t, err)
 	return h
 }
 
-// other is where the second half of the clients connects.
-func (p profile) other(l line, srv *redistest.Server) string {
-	if p.half {
-		return srv.Addr()
+// other is where the second half of the clients connects. A line of their own
+// is as slow, so that they send no more than the others.
+func (p profile) other(t *testing.T, l line, srv *redistest.Server) string {
+	t.Helper()
+	if !p.half {
+		return l.proxy.Addr()
 	}
-	return l.proxy.Addr()
+	proxy := faultproxy.Start(t, srv.Addr())
+	proxy.DelayReplies(slowness * time.Millisecond)
+	return proxy.Addr()
 }
 
 func (p profile) store(t *testing.T, srv *redistest.Server, addr string) store.Store {
@@ -169,9 +172,9 @@ func loseReplies(share float64, seed uint64) trouble {
 // after their callers gave up.
 func delays(ctx context.Context, l line) {
 	for beat := 0; pause(ctx, slowness*10*time.Millisecond); beat++ {
-		l.proxy.DelayReplies(time.Duration(beat%3) * time.Millisecond)
+		l.proxy.DelayReplies(slowness * time.Millisecond)
 		l.proxy.DelayRequests(0)
-		if beat%4 == 3 {
+		if beat%3 == 2 {
 			l.proxy.DelayRequests(2 * impatient)
 		}
 	}

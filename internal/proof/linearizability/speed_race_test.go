@@ -2,5 +2,9 @@
 
 package linearizability_test
 
-// slowness is how much longer everything takes with the race detector.
-const slowness = 5
+const (
+	// slowness is how much longer everything takes with the race detector.
+	slowness = 3
+	// defaultOperations is how many operations a profile has.
+	defaultOperations = 12_000
+)

@@ -2,5 +2,9 @@
 
 package linearizability_test
 
-// slowness is how much longer everything takes without the race detector.
-const slowness = 1
+const (
+	// slowness is how much longer everything takes without the race detector.
+	slowness = 1
+	// defaultOperations is how many operations a profile has.
+	defaultOperations = 20_000
+)

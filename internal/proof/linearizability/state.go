@@ -12,6 +12,8 @@ type state struct {
 	moments moments
 	// now is the earliest time of the last execution; the next one is not before.
 	now store.Instant
+	// executed are the unanswered events that have been, by their number.
+	executed uint64
 }
 
 // facts are what a record holds beside its points of time. Its expiry is left
@@ -55,7 +57,7 @@ func answerOf(a store.Answer) string {
 }
 
 // record returns the record with certain points of time.
-func (s *state) record(at [points]store.Instant) store.Record {
+func (s *state) record(at instants) store.Record {
 	rec := store.Record{
 		State:       s.state,
 		Owner:       s.owner,
@@ -70,7 +72,7 @@ func (s *state) record(at [points]store.Instant) store.Record {
 		Expires:     never,
 		Answer:      store.Answer{Codec: known, Body: []byte(s.answer)},
 	}
-	write(&rec, at)
+	at.write(&rec)
 	return rec
 }
 
@@ -79,7 +81,7 @@ func (s *state) record(at [points]store.Instant) store.Record {
 const known = "known"
 
 // least returns the earliest that each point of time can be.
-func (s *state) least() (at [points]store.Instant) {
+func (s *state) least() (at instants) {
 	for i, m := range s.moments {
 		at[i] = m.least
 	}
@@ -93,12 +95,4 @@ func (s state) String() string {
 	}
 	return fmt.Sprintf("%v owner %.4s attempt %d marked %t token %v lease end %v",
 		s.state, s.owner, s.attempt, s.marked, s.moments[token], s.moments[leaseEnd])
-}
-
-// String gives the instant, or its bounds.
-func (m moment) String() string {
-	if m.least == m.most {
-		return fmt.Sprint(int64(m.least))
-	}
-	return fmt.Sprintf("%d…%d", int64(m.least), int64(m.most))
 }

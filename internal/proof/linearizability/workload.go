@@ -111,9 +111,9 @@ func (r *workloadRun) next(pick int) *history {
 func (r *workloadRun) histories() *Histories {
 	h := &Histories{records: r.all, verdicts: make(map[string]int)}
 	for _, rec := range r.all {
-		h.operations += len(rec.operations)
-		h.unanswered += rec.unanswered
-		for _, op := range rec.operations {
+		h.operations += rec.size()
+		h.unanswered += len(rec.unanswered)
+		for _, op := range rec.answered {
 			h.verdicts[verdict(op.Input.(Input), op.Output.(Output))]++ //nolint:forcetypeassert // by construction
 		}
 	}
@@ -121,11 +121,8 @@ func (r *workloadRun) histories() *Histories {
 }
 
 func verdict(in Input, out Output) string {
-	switch {
-	case in.Event == nil:
+	if in.Event == nil {
 		return "look: " + out.Record.State.String()
-	case !out.Known:
-		return in.Event.Name() + ": ?"
 	}
 	return in.Event.Name() + ": " + out.Reply.Verdict.String()
 }
