@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/reprise-go/reprise/internal/lease"
@@ -18,6 +19,9 @@ type attempt struct {
 	lease *lease.Lease[store.Renewal]
 	// cancel ends the handler's context with a cause.
 	cancel context.CancelCauseFunc
+	// over is set before the ending is sent. The watchdog reads it without the
+	// mutex, which is held over a mark's round trip.
+	over atomic.Bool
 
 	mu     sync.Mutex
 	marked bool
@@ -96,6 +100,9 @@ func (a *attempt) lost(reason lease.Reason) {
 		cause = fmt.Errorf("%w: shutdown did not wait any longer", ErrDraining)
 	}
 	a.cancel(cause)
+	if a.over.Load() {
+		return // a renewal met the ending under way: that is no loss
+	}
 	a.guard.leaseLost(LeaseLost{Operation: a.op.name, ID: a.id.Short(), Reason: reason.String()})
 }
 

@@ -82,6 +82,7 @@ func (a *attempt) finish(ctx context.Context, event store.Event) (store.Reply, e
 	a.mu.Lock()
 	a.ended = true
 	a.mu.Unlock()
+	a.over.Store(true)
 	a.ending = event.Name()
 	reply, err := a.apply(ctx, event)
 	if err == nil {

@@ -165,7 +165,7 @@ func paymentsBinary(t *testing.T, race bool) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.path == "" {
-		dir, err := os.MkdirTemp("", "payments-")
+		dir, err := os.MkdirTemp("", "payments-") //nolint:usetesting // it outlives the test that builds it
 		require.NoError(t, err)
 		b.path, b.built = filepath.Join(dir, "payments"), make(map[bool]error)
 	}

@@ -74,7 +74,7 @@ func ExampleStore_Preflight() {
 	}
 	// Output:
 	// <nil>
-	// redisstore: could not be checked: INFO server is not permitted, so its redis_version is not known
-	// redisstore: could not be checked: INFO replication is not permitted, so its role is not known
-	// redisstore: could not be checked: CONFIG GET maxmemory-policy is not permitted; make sure that it is noeviction
+	// redisstore: could not be checked: INFO server is refused, so its redis_version is not known
+	// redisstore: could not be checked: INFO replication is refused, so its role is not known
+	// redisstore: could not be checked: CONFIG GET maxmemory-policy is refused; make sure that it is noeviction
 }

@@ -108,7 +108,7 @@ func (f *findings) checkInfo(
 ) error {
 	text, err := c.Info(ctx, section).Result()
 	if denied(err) {
-		f.unchecked("INFO %s is not permitted%s, so its %s is not known", section, where, field)
+		f.unchecked("INFO %s is refused%s, so its %s is not known", section, where, field)
 		return nil
 	}
 	if err != nil {
@@ -150,7 +150,7 @@ func (f *findings) checkPolicy(ctx context.Context, c redis.Cmdable, where strin
 	policy, known := config[name]
 	switch {
 	case denied(err), err == nil && !known:
-		f.unchecked("CONFIG GET %s is not permitted%s; make sure that it is noeviction", name, where)
+		f.unchecked("CONFIG GET %s is refused%s; make sure that it is noeviction", name, where)
 	case err != nil:
 		return err
 	case policy != "noeviction":

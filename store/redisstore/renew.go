@@ -45,6 +45,7 @@ func reservedOptions(o redis.Options) *redis.Options {
 	// A hand-over announced by the server would relax the timeouts.
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	o.PushNotificationProcessor = nil
+	o.Dialer = undeterred(dialerOf(&o))
 	return &o
 }
 
@@ -57,6 +58,9 @@ func reservedClusterOptions(o redis.ClusterOptions) *redis.ClusterOptions {
 	o.ReadOnly, o.RouteByLatency, o.RouteRandomly = false, false, false
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	o.PushNotificationProcessor = nil
+	o.Dialer = undeterred(dialerOf(&redis.Options{
+		Dialer: o.Dialer, DialTimeout: o.DialTimeout, TLSConfig: o.TLSConfig,
+	}))
 	return &o
 }
 

@@ -114,13 +114,10 @@ func (h *history) bound() {
 // check judges the history. Nil means that it is in order.
 func (h *history) check(limit time.Duration) *Finding {
 	h.bound()
-	m := model{}
-	for _, s := range h.unanswered {
-		m.unanswered = append(m.unanswered, s.Input)
-	}
-	if len(m.unanswered) > maxPending {
+	if len(h.unanswered) > maxPending {
 		return &Finding{Result: porcupine.Unknown, Text: "too many unanswered events"}
 	}
+	m := newModel(h.answered, h.unanswered)
 	result := porcupine.CheckOperationsTimeout(m.porcupine(), h.answered, limit)
 	if result == porcupine.Ok {
 		return nil

@@ -2,6 +2,7 @@ package linearizability
 
 import (
 	"fmt"
+	"reflect"
 
 	"github.com/anishathalye/porcupine"
 
@@ -38,7 +39,27 @@ type Output struct {
 // Bounds are kept for each point on its own, and not what they say about one
 // another, so the model may accept what an exact one would not. It does not
 // refuse what that would accept.
-type model struct{ unanswered []Input }
+type model struct {
+	unanswered []Input
+	// twins gives for each unanswered event the same one sent before, or -1. They
+	// are executed in this order: it makes no difference which of them it was.
+	twins    []int
+	evidence evidence
+}
+
+func newModel(answered []porcupine.Operation, unanswered []sent) model {
+	m := model{evidence: gather(answered, unanswered)}
+	for i, s := range unanswered {
+		m.unanswered = append(m.unanswered, s.Input)
+		m.twins = append(m.twins, -1)
+		for j := range i {
+			if reflect.DeepEqual(unanswered[j].Event, s.Event) {
+				m.twins[i] = j
+			}
+		}
+	}
+	return m
+}
 
 // maxPending is how many unanswered events a model can tell apart.
 const maxPending = 64
@@ -89,8 +110,8 @@ func (m model) meanwhile(s state, until store.Instant) []state {
 	reached := []state{s}
 	known := map[state]bool{s: true}
 	for i := 0; i < len(reached); i++ {
-		for number, in := range m.unanswered {
-			for _, next := range unanswered(reached[i], number, in, until) {
+		for number := range m.unanswered {
+			for _, next := range m.sometime(reached[i], number, until) {
 				if !known[next] {
 					known[next] = true
 					reached = append(reached, next)
@@ -171,11 +192,11 @@ func (s *state) tells(point int, expected, heard store.Instant) bool {
 	return s.observe(point, heard)
 }
 
-// unanswered executes an event at some time until an instant.
-func unanswered(s state, number int, in Input, until store.Instant) []state {
+// sometime executes an unanswered event at some time until an instant.
+func (m *model) sometime(s state, number int, until store.Instant) []state {
+	in, twin, bit := m.unanswered[number], m.twins[number], uint64(1)<<number
 	when := moment{max(s.now, in.Floor) + 1, until}
-	bit := uint64(1) << number
-	if s.executed&bit != 0 || when.empty() {
+	if s.executed&bit != 0 || when.empty() || twin >= 0 && s.executed&(1<<twin) == 0 {
 		return nil
 	}
 	var all []state
@@ -184,8 +205,14 @@ func unanswered(s state, number int, in Input, until store.Instant) []state {
 		if next.facts == s.facts && next.moments == c.state.moments {
 			continue
 		}
-		next.executed |= bit
-		all = append(all, next)
+		for _, c.when = range m.evidence.windows(c, next) {
+			if c.when.empty() {
+				continue
+			}
+			next := c.executeSometime(in.Event)
+			next.executed |= bit
+			all = append(all, next)
+		}
 	}
 	return all
 }
