@@ -2,6 +2,8 @@ package idempotency
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/reprise-go/reprise/store"
@@ -35,17 +37,20 @@ func (a *attempt) end(ctx context.Context, answer Answer, contextEnded bool) (Re
 func (a *attempt) endingEvent(answer *Answer, contextEnded bool) store.Event {
 	a.mu.Lock()
 	a.ended = true // in one step with reading what it ends on: no mark may come between
-	wishes, marked := a.wishes, a.marked
+	wishes := a.wishes
+	unsure := a.marked || contextEnded || a.op.policy.Failure == FailureUnknown
 	a.mu.Unlock()
-	switch {
-	case wishes.release:
-		return store.Release{Attempt: a.attempt(a.reply)}
-	case answer.Class == ClassRecord && !wishes.doNotRecord:
-		return a.completion(answer.Answer, wishes)
-	case answer.Class == ClassUnknown, marked, contextEnded, a.op.policy.Failure == FailureUnknown:
-		return a.failure()
+	class := answer.Class
+	if class == ClassRecord && wishes.doNotRecord {
+		class = ClassRelease
 	}
-	return store.Release{Attempt: a.attempt(a.reply)}
+	switch {
+	case wishes.release, class == ClassRelease && !unsure:
+		return store.Release{Attempt: a.attempt(a.reply)}
+	case class == ClassRecord:
+		return a.completion(answer.Answer, wishes)
+	}
+	return a.failure() // an answer without a class, too
 }
 
 func (a *attempt) completion(answer store.Answer, wishes wishes) store.Complete {
@@ -85,20 +90,37 @@ func (a *attempt) finish(ctx context.Context, event store.Event) (store.Reply, e
 	a.over.Store(true)
 	a.ending = event.Name()
 	reply, err := a.apply(ctx, event)
+	if errors.Is(err, store.ErrInvalid) {
+		return a.failInvalid(ctx, event, err)
+	}
 	if err == nil {
 		a.lease.End()
 		return reply, nil
 	}
-	a.guard.finisher.add(&pending{
+	settled := a.guard.settledAs(a.op.name, a.id, slog.LevelError)
+	a.run, a.call = nil, Call{} // what the transport holds need not wait, too
+	a.guard.endings.add(&pending{
 		id:    a.id,
 		event: event,
 		until: time.Now().Add(a.op.policy.Lease),
 		done: func(event store.Event, err error) {
 			a.lease.End()
-			a.settled(event, err)
+			settled(event, err)
 		},
 	}, time.Now().Add(firstRetry))
 	return reply, err
+}
+
+// failInvalid ends an attempt whose ending no store would take, such as an
+// answer without a codec, as one of unknown outcome.
+func (a *attempt) failInvalid(ctx context.Context, event store.Event, cause error) (store.Reply, error) {
+	a.guard.settledAs(a.op.name, a.id, slog.LevelError)(event, cause)
+	if _, fails := event.(store.Fail); fails {
+		a.lease.End()
+		return store.Reply{}, cause
+	}
+	_, _ = a.finish(ctx, a.failure())
+	return store.Reply{}, cause
 }
 
 // deposed gives what is recorded instead of an answer that was refused: this

@@ -13,36 +13,21 @@ import (
 // finisher sends endings that the store did not take at once, again and again
 // until it answers or their time is over. While there are any, one goroutine
 // keeps their order and a few send.
+//
+// A guard has two: one for what attempts ended with, and one for the release of
+// claims that were never answered, of which an outage makes far more.
 type finisher struct {
 	apply func(context.Context, store.ID, store.Event) (store.Reply, error)
 
 	mu      sync.Mutex
 	queue   pendingQueue
+	bytes   int // of the bodies in queue and under way
 	sending int
-	unheard int // how many the store has not answered at all
-	running bool
+	unheard int // how many the store has not answered
 	stopped bool
 	wake    chan struct{}
-	idle    chan struct{} // closed and replaced whenever unheard falls to 0
-	wg      sync.WaitGroup
-}
-
-// pending is an ending under way.
-type pending struct {
-	id    store.ID
-	event store.Event
-	// until is when it is given up.
-	until time.Time
-	// done is called once, with nil when the store has answered.
-	done func(event store.Event, err error)
-
-	next    time.Time
-	backoff time.Duration
-	// refused: the store answered that the record is another's. For the release
-	// of an unclear claim that is no end: the claim may still be on its way.
-	refused bool
-	// last: its time is over, and the try at the end of it was made.
-	last bool
+	heard   chan struct{} // closed and replaced whenever unheard falls to 0
+	quiet   chan struct{} // closed when the loop ends; nil while there is none
 }
 
 const (
@@ -51,8 +36,16 @@ const (
 	// maxSending bounds the calls side by side: while a store is down, each
 	// takes its whole timeout and a connection.
 	maxSending = 4
-	// maxPending bounds the memory of a long outage, at some 500 bytes each.
-	maxPending = 65_536
+	// maxPending and maxPendingBytes bound the memory of a long outage: some
+	// 500 bytes for each ending, and its body. Over the second, a body is left
+	// behind: that the operation is done matters more than its answer.
+	maxPending      = 65_536
+	maxPendingBytes = 64 << 20
+	// releaseFor is how long the release of an unanswered claim is tried. The
+	// claim may lie in a frozen server's buffers and be executed when it thaws.
+	releaseFor = 10 * time.Minute
+	// overdue is how late an ending is still sent once its time is over.
+	overdue = 250 * time.Millisecond
 )
 
 var (
@@ -63,10 +56,10 @@ var (
 )
 
 func newFinisher(apply func(context.Context, store.ID, store.Event) (store.Reply, error)) *finisher {
-	return &finisher{apply: apply, wake: make(chan struct{}, 1), idle: make(chan struct{})}
+	return &finisher{apply: apply, wake: make(chan struct{}, 1), heard: make(chan struct{})}
 }
 
-// add takes an ending over, to be sent at a time.
+// add takes an ending over, to be sent first at a time.
 func (f *finisher) add(p *pending, at time.Time) {
 	if err := f.enqueue(p, at); err != nil {
 		p.done(p.event, err)
@@ -81,13 +74,16 @@ func (f *finisher) enqueue(p *pending, at time.Time) error {
 		return errShutDown
 	case len(f.queue)+f.sending >= maxPending:
 		return errTooMany
+	case f.bytes+p.size() > maxPendingBytes:
+		p.dropBody()
 	}
-	p.next, p.backoff = at, firstRetry
-	heap.Push(&f.queue, p)
+	f.bytes += p.size()
 	f.unheard++
-	if !f.running {
-		f.running = true
-		f.wg.Go(f.loop)
+	p.next, p.backoff, p.awaited = at, firstRetry, true
+	heap.Push(&f.queue, p)
+	if f.quiet == nil {
+		f.quiet = make(chan struct{})
+		go f.loop(f.quiet)
 	}
 	f.signal()
 	return nil
@@ -101,11 +97,15 @@ func (f *finisher) signal() {
 }
 
 // loop starts what is due until nothing is pending.
-func (f *finisher) loop() {
+func (f *finisher) loop(quiet chan struct{}) {
+	defer close(quiet)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		delay, more := f.dispatch()
+		delay, over, more := f.dispatch()
+		for _, p := range over {
+			p.done(p.event, p.giveUp())
+		}
 		if !more {
 			return
 		}
@@ -117,138 +117,121 @@ func (f *finisher) loop() {
 	}
 }
 
-// dispatch starts what is due and says how long nothing will be.
-func (f *finisher) dispatch() (delay time.Duration, more bool) {
+// dispatch starts what is due, takes out what is over, and says how long
+// nothing will be due. An ending whose time is over takes no sender: in a long
+// outage those would keep the others from being sent at all.
+func (f *finisher) dispatch() (delay time.Duration, over []*pending, more bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for len(f.queue) > 0 && f.sending < maxSending {
-		if delay := time.Until(f.queue[0].next); delay > 0 && !f.stopped {
-			return delay, true
+	for len(f.queue) > 0 {
+		first := f.queue[0]
+		late := time.Since(first.end()) > overdue
+		if delay := time.Until(first.next); delay > 0 && !f.stopped && !late {
+			return delay, over, true
 		}
-		p, _ := heap.Pop(&f.queue).(*pending)
+		if !f.stopped && !late && f.sending == maxSending {
+			break
+		}
+		heap.Pop(&f.queue)
+		if f.stopped || late {
+			first.cut = f.stopped
+			f.forget(first)
+			over = append(over, first)
+			continue
+		}
 		f.sending++
-		f.wg.Go(func() { f.send(p) })
+		go f.send(first)
 	}
 	if len(f.queue) == 0 && f.sending == 0 {
-		f.running = false
-		return 0, false
+		f.quiet = nil
+		return 0, over, false
 	}
-	return time.Hour, true // until a call returns
+	return time.Hour, over, true // until a call returns
 }
 
 func (f *finisher) send(p *pending) {
-	again, heard, err := f.try(p)
-	if !again {
+	reply, err := f.apply(context.Background(), p.id, p.event)
+	over, err := p.judge(reply, err)
+	if over {
 		p.done(p.event, err)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	defer f.signal()
 	f.sending--
-	if (heard || !again) && !p.refused {
-		f.hear()
+	if over {
+		f.forget(p)
+		return
 	}
-	p.refused = p.refused || heard
-	if again {
-		p.next = time.Now().Add(p.backoff)
-		if !p.last && p.next.After(p.until) {
-			p.next = p.until // a store that is back by then is asked once more
-		}
-		p.backoff = min(2*p.backoff, maxBackoff)
-		heap.Push(&f.queue, p)
+	if p.refused || !time.Now().Before(p.patience) && !p.patience.IsZero() {
+		f.hear(p)
 	}
-	f.signal()
+	p.next = time.Now().Add(p.backoff)
+	if p.next.After(p.end()) {
+		p.next = p.end() // a store that is back by then is asked once more
+	}
+	p.backoff = min(2*p.backoff, maxBackoff)
+	heap.Push(&f.queue, p)
 }
 
-// hear notes that one more ending has been answered or given up.
-func (f *finisher) hear() {
+func (f *finisher) forget(p *pending) {
+	f.bytes -= p.size()
+	f.hear(p)
+}
+
+// hear notes that nobody needs to wait for this one any more.
+func (f *finisher) hear(p *pending) {
+	if !p.awaited {
+		return
+	}
+	p.awaited = false
 	f.unheard--
 	if f.unheard == 0 {
-		close(f.idle)
-		f.idle = make(chan struct{})
+		close(f.heard)
+		f.heard = make(chan struct{})
 	}
-}
-
-// try sends an ending once and says whether to send it again, whether the store
-// answered, and if it is over, how it ended.
-func (f *finisher) try(p *pending) (again, heard bool, err error) {
-	if over, err := f.over(p); over {
-		return false, false, err
-	}
-	reply, err := f.apply(context.Background(), p.id, p.event)
-	if errors.Is(err, store.ErrUnreadable) || errors.Is(err, store.ErrInvalid) {
-		return false, true, err
-	}
-	if heard = err == nil; !heard {
-		return true, heard, nil
-	}
-	if reply.Verdict != store.Refused {
-		return false, heard, nil
-	}
-	if release, ok := p.event.(store.Release); ok && release.Void {
-		return true, heard, nil
-	}
-	return false, heard, errRefused
-}
-
-// over says whether an ending is not sent any more, and if that loses
-// something, why.
-func (f *finisher) over(p *pending) (bool, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	late := p.last
-	p.last = !time.Now().Before(p.until)
-	switch {
-	case p.refused:
-		return f.stopped || late, nil
-	case f.stopped:
-		return true, errShutDown
-	case late:
-		return true, errGivenUp
-	}
-	return false, nil
 }
 
 // wait returns when the store has answered all that is pending, or with ctx's
 // error.
 func (f *finisher) wait(ctx context.Context) error {
 	f.mu.Lock()
-	idle, unheard := f.idle, f.unheard
+	heard, unheard := f.heard, f.unheard
 	f.mu.Unlock()
 	if unheard == 0 {
 		return nil
 	}
+	return waitFor(ctx, heard)
+}
+
+// stop gives up what is pending. It waits for the calls under way, as long as
+// the store's timeout should let them take.
+func (f *finisher) stop(limit time.Duration) error {
+	f.mu.Lock()
+	f.stopped = true
+	quiet := f.quiet
+	f.signal()
+	f.mu.Unlock()
+	if quiet == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	return waitFor(ctx, quiet)
+}
+
+// waitFor waits for a channel to be closed. One that is closed already counts,
+// whatever the context says.
+func waitFor(ctx context.Context, done <-chan struct{}) error {
 	select {
-	case <-idle:
+	case <-done:
+		return nil
+	default:
+	}
+	select {
+	case <-done:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-}
-
-// stop gives up what is pending and waits for the calls under way.
-func (f *finisher) stop() {
-	f.mu.Lock()
-	f.stopped = true
-	f.signal()
-	f.mu.Unlock()
-	f.wg.Wait()
-}
-
-// pendingQueue is a heap by next.
-type pendingQueue []*pending
-
-func (q pendingQueue) Len() int           { return len(q) }
-func (q pendingQueue) Less(i, j int) bool { return q[i].next.Before(q[j].next) }
-func (q pendingQueue) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
-func (q *pendingQueue) Push(x any) {
-	p, _ := x.(*pending)
-	*q = append(*q, p)
-}
-
-func (q *pendingQueue) Pop() any {
-	old := *q
-	last := old[len(old)-1]
-	old[len(old)-1] = nil
-	*q = old[:len(old)-1]
-	return last
 }

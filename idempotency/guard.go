@@ -23,9 +23,10 @@ type Guard struct {
 	policy Policy
 
 	watchdog *lease.Watchdog[store.Renewal]
-	finisher *finisher
-	gate     *gate // counts executions
-	hooks    *gate // counts hooks that run on goroutines of their own
+	endings  *finisher // of attempts
+	releases *finisher // of claims that were never answered
+	gate     *gate     // counts executions
+	hooks    *gate     // counts hooks that run on goroutines of their own
 	check    *checker
 
 	mu         sync.Mutex
@@ -55,7 +56,7 @@ func New(st store.Store, opts ...Option) (*Guard, error) {
 		hooks:      newGate(),
 		operations: make(map[string]*Operation),
 	}
-	g.finisher = newFinisher(g.apply)
+	g.endings, g.releases = newFinisher(g.apply), newFinisher(g.apply)
 	g.watchdog, err = lease.New(lease.Config[store.Renewal]{
 		Renew:       g.renew,
 		MaxBatch:    store.MaxRenewals,
@@ -99,15 +100,20 @@ func (g *Guard) Operation(name string, policy Policy) (*Operation, error) {
 // and endings that the store has not taken yet are sent. When ctx ends first,
 // renewals stop, the contexts of the attempts still running are cancelled with
 // [ErrDraining] as cause, and Shutdown returns ctx's error; what they leave
-// behind follows the orphan mode. It may be called again.
+// behind follows the orphan mode. Calls to the store that are under way then may
+// take it a few store timeouts longer. It may be called again. A handler or a hook
+// that calls it waits for itself, as long as ctx lasts.
 func (g *Guard) Shutdown(ctx context.Context) error {
 	g.gate.close()
-	g.check.stop()
-	err := errors.Join(g.gate.wait(ctx), g.finisher.wait(ctx))
-	err = errors.Join(err, g.watchdog.Close())
-	g.finisher.stop()
+	g.check.cancel()
+	err := g.gate.wait(ctx)
+	if err == nil {
+		err = errors.Join(g.endings.wait(ctx), g.releases.wait(ctx))
+	}
+	limit := 2 * g.opts.storeTimeout
+	err = errors.Join(err, g.watchdog.Close(), g.endings.stop(limit), g.releases.stop(limit))
 	g.hooks.close()
-	err = errors.Join(err, g.hooks.wait(ctx))
+	err = errors.Join(err, g.hooks.wait(ctx), g.check.wait(ctx))
 	if err != nil {
 		return fmt.Errorf("idempotency: shutdown: %w", err)
 	}

@@ -48,17 +48,19 @@ func (g *Guard) probe(ctx context.Context) error {
 		Operation:   "reprise.health",
 		Fingerprint: store.Fingerprint{Algorithm: store.NoFingerprint},
 	}
-	_, err := g.apply(ctx, id, store.Claim{
+	claim := store.Claim{
 		Owner:       owner,
 		Fingerprint: attempt.Fingerprint,
 		Operation:   attempt.Operation,
 		Lease:       attempt.Lease,
 		Retention:   attempt.Retention,
-	})
-	if err != nil {
+	}
+	limited, cancel := context.WithTimeout(ctx, g.opts.storeTimeout)
+	defer cancel()
+	if _, err := g.store.Apply(limited, id, claim); err != nil {
 		return err
 	}
-	_, err = g.apply(ctx, id, store.Release{Attempt: attempt, Void: true})
+	_, err := g.apply(ctx, id, store.Release{Attempt: attempt, Void: true})
 	return err
 }
 
@@ -71,7 +73,7 @@ type checker struct {
 	mu       sync.Mutex
 	checked  bool
 	findings error
-	warned   string
+	noted    string
 
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -91,26 +93,34 @@ func startChecker(st store.Store, o options) *checker {
 	return c
 }
 
+// loop checks now and then, and soon again after a check that did not reach the
+// store: it may come up later than the service.
 func (c *checker) loop(ctx context.Context, interval time.Duration) {
 	defer close(c.done)
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
+	again := recheck
 	for {
-		_ = c.run(ctx) // kept for Health, and logged
+		wait := interval
+		if err := c.run(ctx); errors.Is(err, store.ErrUnavailable) {
+			wait, again = min(again, interval), min(2*again, interval)
+		} else {
+			again = recheck
+		}
+		timer := time.NewTimer(wait)
 		select {
-		case <-ticker.C:
+		case <-timer.C:
 		case <-ctx.Done():
+			timer.Stop()
 			return
 		}
 	}
 }
 
-func (c *checker) stop() {
-	c.cancel()
-	<-c.done
-}
+func (c *checker) wait(ctx context.Context) error { return waitFor(ctx, c.done) }
 
-const checkTimeout = 5 * time.Second
+const (
+	checkTimeout = 5 * time.Second
+	recheck      = time.Second
+)
 
 func (c *checker) run(ctx context.Context) error {
 	if c.store == nil {
@@ -123,27 +133,36 @@ func (c *checker) run(ctx context.Context) error {
 		return ctx.Err() // cut short by its caller: not a finding
 	}
 	faults, unchecked := split(findings)
-	faults = errors.Join(faults, err)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.findings = faults
-	c.checked = c.checked || err == nil
-	c.warn(faults, unchecked)
-	return faults
+	if c.note(faults, unchecked, err) {
+		c.warn(faults, unchecked, err)
+	}
+	return errors.Join(faults, err)
 }
 
-// warn logs a finding when it is new, not every minute.
-func (c *checker) warn(faults, unchecked error) {
-	text := fmt.Sprint(faults, unchecked)
-	if text == c.warned {
-		return
+// note keeps what a check found and says whether it is news. That the store did
+// not answer is no finding: the next request finds out for itself.
+func (c *checker) note(faults, unchecked, err error) (news bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == nil {
+		c.checked, c.findings = true, faults
 	}
-	c.warned = text
+	text := fmt.Sprint(faults, unchecked, err)
+	news = text != c.noted
+	c.noted = text
+	return news
+}
+
+// warn is called without the mutex, because a logger may block.
+func (c *checker) warn(faults, unchecked, err error) {
 	if faults != nil {
 		c.logger.Warn("idempotency: the store is not fit for its task", "findings", faults)
 	}
 	if unchecked != nil {
 		c.logger.Info("idempotency: the store could not be examined wholly", "findings", unchecked)
+	}
+	if err != nil {
+		c.logger.Warn("idempotency: the store does not answer", "error", err)
 	}
 }
 

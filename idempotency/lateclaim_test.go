@@ -222,6 +222,7 @@ func TestBackgroundEndingsAreBounded_I8(t *testing.T) {
 		op := p.operation(t)
 		_, err := op.Execute(t.Context(), call("k"), forbidden(t))
 		require.ErrorIs(t, err, idempotency.ErrStoreUnavailable)
+		synctest.Wait()
 		settled := p.trace.allSettled()
 		require.Len(t, settled, 1, "given up at once")
 		assert.ErrorContains(t, settled[0].Err, "too many")

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"log/slog"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -62,11 +63,16 @@ type Call struct {
 // Errors are *[Error], found by their code: [ErrScopeMissing], [ErrKeyMissing],
 // [ErrKeyReused], [ErrInProgress], [ErrOutcomeUnknown], [ErrResultUnavailable],
 // [ErrStoreUnavailable], [ErrDraining], [ErrLeaseLost], [ErrRecordUnreadable].
-// With all of them but [ErrLeaseLost] the handler did not run.
+// With all but [ErrLeaseLost] the handler did not run in this call; only
+// [ErrResultUnavailable] may also speak of the recorded answer of an attempt
+// that took over from this one.
 func (o *Operation) Execute(
 	ctx context.Context, call Call, run func(context.Context) Answer,
 ) (result Result, err error) {
 	x := &execution{op: o, guard: o.guard, call: call, run: run, began: time.Now()}
+	if run == nil {
+		return Result{}, errors.New("idempotency: Execute: the handler is nil")
+	}
 	entered := o.guard.gate.enter()
 	if entered {
 		defer o.guard.gate.leave()
@@ -208,22 +214,16 @@ func (x *execution) apply(ctx context.Context, event store.Event) (store.Reply, 
 	return reply, err
 }
 
-// unclaimed handles a claim without an answer. The claim may have been
-// executed, or may be executed later: it is released in the background, so that
-// nothing is left behind as running that never started.
+// unclaimed handles a claim without an answer.
 func (x *execution) unclaimed(ctx context.Context, cause error) (Result, error) {
 	switch {
 	case errors.Is(cause, store.ErrUnreadable):
 		return Result{}, x.refuse(ErrRecordUnreadable, 0, cause)
 	case errors.Is(cause, store.ErrInvalid): // nothing was sent, and the store is not down
 		return Result{}, x.refuse(ErrStoreUnavailable, 0, cause)
+	case !errors.Is(cause, store.ErrNotExecuted):
+		x.releaseUnanswered()
 	}
-	x.guard.finisher.add(&pending{
-		id:    x.id,
-		event: store.Release{Attempt: x.attempt(store.Reply{}), Void: true},
-		until: time.Now().Add(x.op.policy.Lease),
-		done:  x.settled,
-	}, time.Now().Add(firstRetry))
 	if x.op.policy.StoreDown != StoreDownOpen {
 		return Result{}, x.refuse(ErrStoreUnavailable, time.Second, cause)
 	}
@@ -234,8 +234,18 @@ func (x *execution) unclaimed(ctx context.Context, cause error) (Result, error) 
 	return Result{Outcome: Unprotected, Answer: x.run(hctx)}, nil
 }
 
-func (x *execution) settled(event store.Event, err error) {
-	x.guard.settled(Settled{Operation: x.op.name, ID: x.id.Short(), Event: event.Name(), Err: err})
+// releaseUnanswered releases, in the background, a claim that may have been
+// executed or may be executed later, so that nothing is left behind as running
+// that never started.
+func (x *execution) releaseUnanswered() {
+	now := time.Now()
+	x.guard.releases.add(&pending{
+		id:       x.id,
+		event:    store.Release{Attempt: x.attempt(store.Reply{}), Void: true},
+		until:    now.Add(max(releaseFor, x.op.policy.Lease)),
+		patience: now.Add(x.op.policy.Lease),
+		done:     x.guard.settledAs(x.op.name, x.id, slog.LevelDebug),
+	}, now.Add(firstRetry))
 }
 
 func (x *execution) replay(reply store.Reply) (Result, error) {

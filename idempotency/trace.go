@@ -2,6 +2,7 @@ package idempotency
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/reprise-go/reprise/store"
@@ -10,7 +11,8 @@ import (
 // Trace is a set of hooks that observe a guard, for metrics and tracing. Nil
 // hooks are skipped. Hooks are called on the request's goroutine unless their
 // comment says otherwise, may run concurrently, and should not block; a hook
-// that panics is logged and otherwise ignored. No hook sees a key, a scope, or
+// that panics is logged and otherwise ignored. [Guard.Shutdown] waits for them,
+// so they must not call it. No hook sees a key, a scope, or
 // anything of a request or an answer.
 type Trace struct {
 	// Finished is called once for every execution and every rejection, when
@@ -20,7 +22,7 @@ type Trace struct {
 	// goroutine of its own.
 	LeaseLost func(l LeaseLost)
 	// Settled is called when an ending that the store did not take at once was
-	// taken later, or given up; on a background goroutine.
+	// taken later, or given up; on a goroutine of its own.
 	Settled func(s Settled)
 }
 
@@ -73,31 +75,51 @@ func (g *Guard) finished(ctx context.Context, f Finished) {
 	}
 }
 
-// leaseLost reports on a goroutine of its own, because its caller's is the
-// watchdog's: a hook that blocks must not keep other leases from being lost in
-// time.
+// leaseLost and settled report on goroutines of their own: their callers watch
+// over leases and pending endings, which a logger or a hook that blocks must
+// not hold up.
+
 func (g *Guard) leaseLost(l LeaseLost) {
-	if !g.hooks.enter() {
-		return
-	}
-	go func() {
-		defer g.hooks.leave()
+	g.aside(func() {
 		g.opts.logger.Warn("idempotency: lease lost while the handler runs",
 			"operation", l.Operation, "id", l.ID, "reason", l.Reason)
 		if hook := g.opts.trace.LeaseLost; hook != nil {
 			g.contain("LeaseLost", func() { hook(l) })
 		}
-	}()
+	})
 }
 
-func (g *Guard) settled(s Settled) {
-	if s.Err != nil {
-		g.opts.logger.Error("idempotency: the end of an attempt could not be recorded",
-			"operation", s.Operation, "id", s.ID, "event", s.Event, "error", s.Err)
+// settledAs returns a report that holds on to nothing of its execution, since it
+// may be kept for long.
+func (g *Guard) settledAs(operation string, id store.ID, level slog.Level) func(store.Event, error) {
+	return func(event store.Event, err error) {
+		g.settled(Settled{Operation: operation, ID: id.Short(), Event: event.Name(), Err: err}, level)
 	}
-	if hook := g.opts.trace.Settled; hook != nil {
-		g.contain("Settled", func() { hook(s) })
+}
+
+func (g *Guard) settled(s Settled, level slog.Level) {
+	g.aside(func() {
+		if s.Err != nil {
+			g.opts.logger.Log(context.Background(), level, "idempotency: an ending could not be recorded",
+				"operation", s.Operation, "id", s.ID, "event", s.Event, "error", s.Err)
+		}
+		if hook := g.opts.trace.Settled; hook != nil {
+			g.contain("Settled", func() { hook(s) })
+		}
+	})
+}
+
+// aside runs a report on a goroutine that Shutdown waits for. After that there
+// is nothing left to hold up.
+func (g *Guard) aside(report func()) {
+	if !g.hooks.enter() {
+		report()
+		return
 	}
+	go func() {
+		defer g.hooks.leave()
+		report()
+	}()
 }
 
 // contain keeps a hook's panic from ending the process or the execution.

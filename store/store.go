@@ -57,6 +57,10 @@ var (
 	// ErrUnavailable: the store could not say. The event may or may not have
 	// been executed.
 	ErrUnavailable = errors.New("store unavailable")
+	// ErrNotExecuted: the event was certainly not executed. Wrapped together
+	// with ErrUnavailable, by stores that can tell: when there is no room for a
+	// record, say.
+	ErrNotExecuted = errors.New("not executed")
 	// ErrUnreadable: there is a record which cannot be understood: corrupt,
 	// foreign, or of a newer format. Nothing was changed.
 	ErrUnreadable = errors.New("record unreadable")

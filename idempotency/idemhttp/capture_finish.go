@@ -220,3 +220,22 @@ func declaredTrailers(h http.Header) []string {
 	}
 	return names
 }
+
+// mark returns the Idempotency-Status that the handler's own response carries.
+func (c *capture) mark() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.fixed.Get(headerStatus)
+}
+
+// withdraw takes back what the handler set, where another answer is sent
+// instead of its own. A buffering capture has not given anything away yet.
+func (c *capture) withdraw() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mode == bufferResponse || c.flags.flowed {
+		return
+	}
+	clear(c.handler)
+	maps.Copy(c.handler, c.inherited)
+}

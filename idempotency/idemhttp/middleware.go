@@ -50,7 +50,7 @@ func (m *Middleware) Handle(mux Mux, pattern string, handler http.Handler, polic
 	if mux == nil {
 		return fmt.Errorf("idemhttp: %s: the mux is nil", pattern)
 	}
-	if handler == nil {
+	if isNil(handler) {
 		return fmt.Errorf("idemhttp: %s: the handler is nil", pattern)
 	}
 	protect, err := m.Protect(pattern, policies...)
@@ -62,8 +62,10 @@ func (m *Middleware) Handle(mux Mux, pattern string, handler http.Handler, polic
 }
 
 // Protect returns a middleware for an operation of that name, for any router.
-// Only requests that may change something are protected: GET, HEAD, OPTIONS
-// and TRACE pass through, and so does gRPC.
+// Only requests that may change something are protected: GET, HEAD, OPTIONS,
+// TRACE and CONNECT pass through, and so does gRPC. The path is part of the
+// fingerprint as the middleware sees it, so mount it inside whatever rewrites
+// paths only if different paths may not collide by that.
 func (m *Middleware) Protect(
 	operation string, policies ...idempotency.Policy,
 ) (func(http.Handler) http.Handler, error) {
@@ -83,6 +85,22 @@ func (m *Middleware) Protect(
 	}
 	recorded := recordedHeaders(append(slices.Clone(m.opts.headers), op.Policy().Headers...))
 	return func(next http.Handler) http.Handler {
+		if isNil(next) {
+			return noHandler(operation)
+		}
 		return &route{m: m, op: op, policy: op.Policy(), recorded: recorded, next: next}
 	}, nil
+}
+
+func isNil(handler http.Handler) bool {
+	f, isFunc := handler.(http.HandlerFunc)
+	return handler == nil || isFunc && f == nil
+}
+
+// noHandler stands where a nil handler was given to a function that cannot
+// return an error. Without it, requests would be claimed before they panic.
+func noHandler(operation string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "idempotency: operation "+operation+" has no handler", http.StatusInternalServerError)
+	})
 }

@@ -27,7 +27,8 @@ const globalScope = "\x00global"
 
 // Scope sets how the scope of a request is found: the tenant or caller that
 // its key belongs to, as authentication has established it. An empty scope or
-// an error is answered with 500 scope_missing; the handler does not run.
+// an error is answered with 500 scope_missing; the handler does not run. The
+// function may read the request's body or form: it gets a copy of its own.
 func Scope(scope func(*http.Request) (string, error)) Option {
 	return func(o *options) error {
 		if scope == nil {
@@ -38,7 +39,8 @@ func Scope(scope func(*http.Request) (string, error)) Option {
 }
 
 // GlobalScope says openly that all callers share one scope: whoever sends
-// another's key and request gets the other's answer.
+// another's key and request gets the other's answer. The host is not part of a
+// request's fingerprint, so a service with a tenant per host needs [Scope].
 func GlobalScope() Option {
 	return func(o *options) error {
 		return o.setScope(func(*http.Request) (string, error) { return globalScope, nil })

@@ -47,6 +47,8 @@ func (rt *route) newCapture(ctx context.Context, w http.ResponseWriter, r *http.
 // prepare sets the mark headers of an answer to a keyed request, and keeps
 // shared caches away from it.
 func (rt *route) prepare(h http.Header, r *http.Request, mark string) {
+	h.Del(headerReplayed) // a handler may have passed on another service's marks
+	h.Del(headerRecordedAt)
 	h.Set(headerStatus, mark)
 	if _, set := h["Cache-Control"]; !set {
 		h.Set("Cache-Control", "no-store")
@@ -59,18 +61,24 @@ func (rt *route) prepare(h http.Header, r *http.Request, mark string) {
 
 // respond sends what the engine decided.
 func (rt *route) respond(w http.ResponseWriter, r *http.Request, c *capture, result idempotency.Result, err error) {
-	var refused *idempotency.Error
+	refused, isRefused := errors.AsType[*idempotency.Error](err)
+	executed := !isRefused && result.Outcome != idempotency.Replayed
 	switch {
 	case c != nil && c.flags.flowed:
 		_ = c.send(nil) // it is on its way already, marked as not recorded
-	case errors.As(err, &refused):
-		rt.refuse(w, r, refused)
-	case result.Outcome == idempotency.Replayed:
-		rt.replay(w, r, result)
-	default:
+		return
+	case executed:
 		// A client that hung up gets the replay when it comes back.
 		_ = c.send(func(h http.Header) { rt.prepare(h, r, executedMark(result)) })
+		return
+	case c != nil:
+		c.withdraw() // it ran, and another's answer stands
 	}
+	if isRefused {
+		rt.refuse(w, r, refused)
+		return
+	}
+	rt.replay(w, r, result)
 }
 
 func executedMark(result idempotency.Result) string {

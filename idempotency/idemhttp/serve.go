@@ -39,8 +39,8 @@ func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rt.refuse(w, r, rt.op.Reject(r.Context(), keyCode(err), err))
 		return
 	}
-	if mountOf(rt.m.guard, r, key).around(r.Context()) {
-		rt.refuseMountedTwice(w, r)
+	if rt.mount(r, key).around(r.Context()) {
+		rt.misplaced(w, r, "middleware mounted twice around operation "+rt.op.Name())
 		return
 	}
 	rt.protect(w, r, key)
@@ -53,7 +53,13 @@ func protectable(r *http.Request) bool {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodConnect:
 		return false
 	}
-	return !strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
+	return !isGRPC(r.Header.Get("Content-Type"))
+}
+
+// isGRPC knows application/grpc, with +proto and the like, and grpc-web.
+func isGRPC(contentType string) bool {
+	rest, ok := strings.CutPrefix(contentType, "application/grpc")
+	return ok && (rest == "" || strings.ContainsRune("+;", rune(rest[0])) || strings.HasPrefix(rest, "-web"))
 }
 
 // ignore lets a request through; a client that sent a key learns that it did
@@ -95,18 +101,22 @@ func keyCode(err error) idempotency.Code {
 	return idempotency.ErrKeyInvalid
 }
 
-// protect asks the engine. The scope comes first: no byte of a body is read for
-// a request that belongs to nobody. The body comes before the claim, because
-// its digest is part of it.
+// protect asks the engine. The body comes first: the scope function may look at
+// a form in it, and its digest is part of the claim.
 func (rt *route) protect(w http.ResponseWriter, r *http.Request, key string) {
-	scope, err := rt.m.opts.scope(r)
-	if err != nil || scope == "" {
-		rt.refuse(w, r, rt.op.Reject(r.Context(), idempotency.ErrScopeMissing, err))
-		return
-	}
 	body, sum, err := readBody(w, r, rt.policy.MaxRequestBody)
 	if err != nil {
 		rt.refuse(w, r, rt.op.Reject(r.Context(), bodyCode(err), err))
+		return
+	}
+	if len(body) == 0 && bodyWasThere(r) {
+		rt.misplaced(w, r, "a middleware outside has read the request body of operation "+rt.op.Name()+
+			", so that it cannot be compared with that of a duplicate")
+		return
+	}
+	scope, err := rt.m.opts.scope(withBody(r.WithContext(r.Context()), body))
+	if err != nil || scope == "" {
+		rt.refuse(w, r, rt.op.Reject(r.Context(), idempotency.ErrScopeMissing, err))
 		return
 	}
 	var c *capture
@@ -116,10 +126,25 @@ func (rt *route) protect(w http.ResponseWriter, r *http.Request, key string) {
 			// After a panic, too: what the handler left running must not write
 			// to a response that is over.
 			defer c.finish(rt.recorded)
-			rt.next.ServeHTTP(c.Writer(), rt.request(ctx, r, key, body))
+			ctx = rt.mount(r, key).enter(ctx)
+			rt.next.ServeHTTP(c.Writer(), withBody(r.WithContext(ctx), body))
 			return rt.answer(c)
 		})
 	rt.respond(w, r, c, result, err)
+}
+
+// bodyWasThere reports whether a request that reads as empty had a body, which
+// somebody else has read.
+func bodyWasThere(r *http.Request) bool {
+	return r.ContentLength > 0 || len(r.PostForm) > 0 || r.MultipartForm != nil
+}
+
+// withBody gives a copy of a request the body that has been read.
+func withBody(r *http.Request, body []byte) *http.Request {
+	if r.Body != nil && r.Body != http.NoBody {
+		r.Body = io.NopCloser(bytes.NewReader(body))
+	}
+	return r
 }
 
 func bodyCode(err error) idempotency.Code {
@@ -144,32 +169,37 @@ func (rt *route) call(r *http.Request, scope, key string, body [sha256.Size]byte
 	return call
 }
 
-// request gives the handler its request: with the attempt's context, and the
-// body that has been read.
-func (rt *route) request(ctx context.Context, r *http.Request, key string, body []byte) *http.Request {
-	r = r.WithContext(mountOf(rt.m.guard, r, key).enter(ctx))
-	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = io.NopCloser(bytes.NewReader(body))
-	}
-	return r
-}
-
-// refuseMountedTwice tells the developer. It cannot be found at construction:
-// the two mounts do not know of each other.
-func (rt *route) refuseMountedTwice(w http.ResponseWriter, r *http.Request) {
+// misplaced tells the developer of a mistake in the chain that cannot be found
+// at construction: middlewares do not know of each other.
+func (rt *route) misplaced(w http.ResponseWriter, r *http.Request, what string) {
 	rt.prepare(w.Header(), r, markRejected)
-	http.Error(w, "idempotency middleware mounted twice around operation "+rt.op.Name(),
-		http.StatusInternalServerError)
+	http.Error(w, "idempotency: "+what, http.StatusInternalServerError)
 }
 
 // answer says what the handler's response means for the record.
 func (rt *route) answer(c *capture) idempotency.Answer {
 	a, flags := c.finish(rt.recorded)
 	class := classify(a.status, rt.policy.Record)
-	if flags.broken || flags.hijacked {
+	if inner, ok := classOfMark(c.mark()); ok {
+		class = inner
+	}
+	if flags.broken || flags.hijacked || a.status == http.StatusSwitchingProtocols {
 		class = idempotency.ClassUnknown
 	}
 	return idempotency.Answer{Class: class, Answer: a.encode()}
+}
+
+// classOfMark reads the Idempotency-Status that a handler's own response
+// carries, because it comes from another service behind this one. What that one
+// says about a request is not an answer to it.
+func classOfMark(mark string) (idempotency.Class, bool) {
+	switch mark {
+	case markConflict, markRejected, markMismatch:
+		return idempotency.ClassRelease, true
+	case markUnknown, markUnavailable, markUnrecorded:
+		return idempotency.ClassUnknown, true
+	}
+	return 0, false
 }
 
 // classify puts a status into its class.

@@ -54,7 +54,7 @@ func TestC1_HundredEqualRequestsOverThreeNodes(t *testing.T) {
 
 func TestC2_ConflictSaysWhatToDo(t *testing.T) {
 	t.Parallel()
-	handler, started, goOn := blocking()
+	handler, started, goOn := blocking(t)
 	s := newService(t, setup{handler: handler})
 	c := call{key: newKey()}
 	first := background(t, s.URL, c)

@@ -40,7 +40,7 @@ func TestF1_F3_OtherBodyAfterCompletion(t *testing.T) {
 
 func TestF2_OtherBodyWhileRunningIsAMismatchNotAConflict(t *testing.T) {
 	t.Parallel()
-	handler, started, goOn := blocking()
+	handler, started, goOn := blocking(t)
 	s := newService(t, setup{handler: handler})
 	c := call{key: newKey(), body: "B"}
 	first := background(t, s.URL, c)

@@ -2,8 +2,6 @@ package conformance_test
 
 import (
 	"context"
-	"io"
-	"net/http"
 	"testing"
 	"time"
 
@@ -35,21 +33,6 @@ func newNode(t *testing.T, srv *redistest.Server, with setup, mutators ...func(*
 }
 
 func withoutRetries(o *redis.Options) { o.MaxRetries = -1 }
-
-// blockingIn is blocking, for tests that may fail while the handler waits: it
-// goes on when the test ends, because a server's end waits for its handlers.
-func blockingIn(t *testing.T) (handler http.HandlerFunc, started chan context.Context, goOn chan struct{}) {
-	started, goOn = make(chan context.Context, 16), make(chan struct{})
-	return func(w http.ResponseWriter, r *http.Request) {
-		started <- r.Context()
-		select {
-		case <-goOn:
-		case <-t.Context().Done():
-		}
-		w.WriteHeader(http.StatusCreated)
-		_, _ = io.WriteString(w, "done")
-	}, started, goOn
-}
 
 // events collects what the trace hooks tell.
 type events struct {

@@ -20,7 +20,7 @@ import (
 func TestL1_HandlerFiveTimesItsLeaseRunsOnce(t *testing.T) {
 	t.Parallel()
 	const lease = 400 * time.Millisecond
-	handler, started, goOn := blockingIn(t)
+	handler, started, goOn := blocking(t)
 	s := newService(t, setup{handler: handler, policy: idempotency.Policy{Lease: lease}})
 	c := call{key: newKey()}
 	first := background(t, s.URL, c)
@@ -87,7 +87,7 @@ func TestL12_OneFailedRenewalIsTriedAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			handler, started, goOn := blockingIn(t)
+			handler, started, goOn := blocking(t)
 			n := newNode(t, shared.Server(t), setup{handler: handler, policy: idempotency.Policy{Lease: lease}})
 			c := call{key: newKey()}
 			first := background(t, n.URL, c)
@@ -123,7 +123,7 @@ func TestL13_HandlerIsCancelledBeforeItsLeaseCanHaveLapsed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ns := namespaceOf(t)
-			handler, started, goOn := blockingIn(t)
+			handler, started, goOn := blocking(t)
 			n := newNode(t, shared.Server(t), setup{
 				namespace: ns, handler: handler, policy: idempotency.Policy{Lease: lease},
 			})
@@ -152,7 +152,7 @@ func TestL14_WatchdogServesNewClaimsAfterAnOutage(t *testing.T) {
 	t.Parallel()
 	const lease = 300 * time.Millisecond
 	srv := redistest.Start(t, redistest.AOF())
-	handler, started, goOn := blockingIn(t)
+	handler, started, goOn := blocking(t)
 	s := newService(t, setup{redis: srv.Client(t), handler: handler, policy: idempotency.Policy{Lease: lease}})
 	old := background(t, s.URL, call{key: newKey()})
 	ctx := <-started
@@ -243,7 +243,7 @@ func TestL15_HangingHandlerIsGivenUpAtTheMaximumHold(t *testing.T) {
 func TestL12_RenewalAfterTheCompletionIsNoLoss(t *testing.T) {
 	t.Parallel()
 	loadScripts(t, shared.Server(t))
-	handler, started, goOn := blockingIn(t)
+	handler, started, goOn := blocking(t)
 	n := newNode(t, shared.Server(t), setup{handler: handler, policy: idempotency.Policy{Lease: 900 * time.Millisecond}})
 	c := call{key: newKey()}
 	answer := background(t, n.URL, c)

@@ -50,7 +50,7 @@ func TestL9_LatePacketsOfADeposedOwnerChangeNothing(t *testing.T) {
 					}
 				},
 			})
-			handler, took, finish := blockingIn(t)
+			handler, took, finish := blocking(t)
 			heir := newService(t, setup{
 				namespace: ns, handler: handler,
 				policy: idempotency.Policy{Lease: time.Minute, Orphan: idempotency.OrphanRerun},
@@ -160,7 +160,7 @@ func TestL10_AnswerOfADeposedOwner(t *testing.T) {
 					_, _ = io.WriteString(w, "zombie")
 				},
 			})
-			handler, took, finish := blockingIn(t)
+			handler, took, finish := blocking(t)
 			heir := newService(t, setup{namespace: ns, policy: policy, handler: handler})
 			c := call{key: newKey()}
 			answer := background(t, zombie.URL, c)
@@ -197,7 +197,7 @@ func TestL18_NodeAnHourOffTheStoresClock(t *testing.T) {
 			t.Parallel()
 			rdb := clockOff(t, off)
 			policy := idempotency.Policy{Lease: lease, Orphan: idempotency.OrphanRerun}
-			handler, started, goOn := blockingIn(t)
+			handler, started, goOn := blocking(t)
 			node := newService(t, setup{redis: rdb, namespace: "n", policy: policy, handler: handler})
 			other := newService(t, setup{redis: rdb, namespace: "n", policy: policy})
 			c := call{key: newKey()}
@@ -255,7 +255,7 @@ func TestL18_RecordHoldsTheServersTimes(t *testing.T) {
 	rdb := srv.Client(t)
 	ns := namespaceOf(t)
 	now := func() store.Instant { return store.Instant(rdb.Time(t.Context()).Val().UnixMicro()) }
-	handler, started, goOn := blockingIn(t)
+	handler, started, goOn := blocking(t)
 	s := newService(t, setup{namespace: ns, handler: handler, policy: idempotency.Policy{Lease: 5 * time.Second}})
 	st := openRedis(t, rdb, ns)
 	c := call{key: newKey()}

@@ -101,7 +101,7 @@ func TestHandlerMayCallAnotherProtectedRoute(t *testing.T) {
 
 func TestP6_DrainLetsRunningOnesFinishAndNothingNewIn(t *testing.T) {
 	t.Parallel()
-	handler, started, goOn := blocking()
+	handler, started, goOn := blocking(t)
 	s := newService(t, setup{
 		handler: handler,
 		policy:  idempotency.Policy{Lease: 200 * time.Millisecond},
@@ -136,7 +136,7 @@ func TestP6_DrainLetsRunningOnesFinishAndNothingNewIn(t *testing.T) {
 func TestP7_DrainDeadlineCancelsWhatStillRuns(t *testing.T) {
 	t.Parallel()
 	ns := namespaceOf(t)
-	handler, started, goOn := blocking()
+	handler, started, goOn := blocking(t)
 	s := newService(t, setup{namespace: ns, handler: handler, policy: idempotency.Policy{Lease: 300 * time.Millisecond}})
 	c := call{key: newKey()}
 	first := background(t, s.URL, c)

@@ -92,7 +92,7 @@ func TestRoundTripsPerRequest(t *testing.T) {
 func TestSlowHandlersLeaseIsRenewedAtAThird(t *testing.T) {
 	t.Parallel()
 	const lease = 900 * time.Millisecond
-	handler, started, goOn := blockingIn(t)
+	handler, started, goOn := blocking(t)
 	n := newMeasuredNode(t, shared.Server(t), setup{handler: handler, policy: idempotency.Policy{Lease: lease}})
 	first := background(t, n.URL, call{key: newKey()})
 	<-started

@@ -15,7 +15,7 @@ import (
 
 func TestA1_CallersOfTwoScopesDoNotMeet(t *testing.T) {
 	t.Parallel()
-	handler, started, goOn := blocking()
+	handler, started, goOn := blocking(t)
 	s := newService(t, setup{handler: handler})
 	key := newKey()
 	first := background(t, s.URL, call{key: key, tenant: "P1", body: "B"})

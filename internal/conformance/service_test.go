@@ -149,13 +149,18 @@ func (s *service) counted(handler http.HandlerFunc) http.HandlerFunc {
 }
 
 // blocking returns a handler that tells when it has started and answers 201
-// once it may go on.
-func blocking() (handler http.HandlerFunc, started chan context.Context, goOn chan struct{}) {
+// once it may go on, or when the test ends: a server's end waits for its
+// handlers.
+func blocking(t *testing.T) (handler http.HandlerFunc, started chan context.Context, goOn chan struct{}) {
+	t.Helper()
 	started, goOn = make(chan context.Context, 16), make(chan struct{})
 	return func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		started <- r.Context()
-		<-goOn
+		select {
+		case <-goOn:
+		case <-t.Context().Done():
+		}
 		w.WriteHeader(http.StatusCreated)
 		_, _ = io.WriteString(w, "done")
 	}, started, goOn

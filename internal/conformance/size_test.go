@@ -70,7 +70,7 @@ func TestZ2_BodyShorterThanDeclaredIsNeverReplayed(t *testing.T) {
 
 func TestZ8_ClientThatHangsUpInMidHandlerGetsTheReplay(t *testing.T) {
 	t.Parallel()
-	handler, started, goOn := blocking()
+	handler, started, goOn := blocking(t)
 	s := newService(t, setup{handler: handler})
 	c := call{key: newKey(), body: "B"}
 	conn := dial(t, s)

@@ -121,7 +121,7 @@ func TestS13_ReadOnlyServerIsUnavailableForClaimsOnly(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			srv := redistest.Start(t)
-			handler, started, goOn := blockingIn(t)
+			handler, started, goOn := blocking(t)
 			events := newEvents()
 			s := newService(t, setup{
 				redis: srv.Client(t), policy: idempotency.Policy{Lease: 6 * time.Second},

@@ -122,7 +122,7 @@ func TestS4_RedisThatDiesBeforeTheCompletion(t *testing.T) {
 				lease = 700 * time.Millisecond
 			}
 			srv := redistest.Start(t, redistest.AOF())
-			handler, started, goOn := blockingIn(t)
+			handler, started, goOn := blocking(t)
 			events := newEvents()
 			s := newService(t, setup{
 				redis: srv.Client(t), handler: handler, policy: idempotency.Policy{Lease: lease},
@@ -254,7 +254,7 @@ func TestS8_EvictionPolicyIsAFinding(t *testing.T) {
 func TestS9_FlushedWhileTheHandlerRuns(t *testing.T) {
 	t.Parallel()
 	srv := redistest.Start(t)
-	handler, started, goOn := blockingIn(t)
+	handler, started, goOn := blocking(t)
 	n := newNode(t, srv, setup{handler: handler, policy: idempotency.Policy{Lease: 600 * time.Millisecond}})
 	c := call{key: newKey()}
 	answer := background(t, n.URL, c)
@@ -280,7 +280,7 @@ func TestS10_ForgottenScriptsAreLoadedAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			srv := redistest.Start(t, redistest.AOF())
-			handler, started, goOn := blockingIn(t)
+			handler, started, goOn := blocking(t)
 			large := func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("ETag", strings.Repeat("x", 10_000))
 				handler(w, r)

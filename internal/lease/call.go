@@ -94,6 +94,9 @@ func (w *Watchdog[T]) finish(c *call[T], results []Result, err error) {
 		results = slices.Repeat([]Result{{Err: err}}, len(c.leases))
 	}
 	w.report(w.settle(c, results))
+	if c.stuck {
+		w.log(slog.LevelWarn, "lease: a renewal outlived its time, its context notwithstanding")
+	}
 	w.logFailures(results)
 }
 
@@ -178,9 +181,9 @@ func (l *Lease[T]) nextRenewal(now reading) time.Duration {
 }
 
 // abandonCalls stops waiting for calls that outlived their time: their leases
-// are tried again on another one. It returns how many there were.
-func (w *Watchdog[T]) abandonCalls(now reading) int {
-	before := len(w.calls)
+// are tried again on another one. Nothing is logged here, on the loop's
+// goroutine: a logger that blocks would keep leases from being lost in time.
+func (w *Watchdog[T]) abandonCalls(now reading) {
 	w.calls = slices.DeleteFunc(w.calls, func(c *call[T]) bool {
 		if c.overdue > now.mono {
 			return false
@@ -192,7 +195,6 @@ func (w *Watchdog[T]) abandonCalls(now reading) int {
 		}
 		return true
 	})
-	return before - len(w.calls)
 }
 
 // logFailures writes one line for a call, however many leases it carried.

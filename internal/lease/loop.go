@@ -32,7 +32,6 @@ func (w *Watchdog[T]) loop() {
 	for {
 		s := w.step()
 		w.report(s.losses)
-		w.logOverdue(s.overdue)
 		if s.idle {
 			running = false
 			return
@@ -47,17 +46,16 @@ func (w *Watchdog[T]) loop() {
 
 // step is one look at the schedules, and what remains to be done without mu.
 type step struct {
-	losses  []loss
-	overdue int // calls that outlived their time
-	wake    time.Duration
-	idle    bool
+	losses []loss
+	wake   time.Duration
+	idle   bool
 }
 
 func (w *Watchdog[T]) step() step {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.clock.now()
-	overdue := w.abandonCalls(now)
+	w.abandonCalls(now)
 	w.checkClocks(now)
 	for w.limits.next() <= now.mono {
 		l := w.limits[0].lease
@@ -66,7 +64,7 @@ func (w *Watchdog[T]) step() step {
 	w.startCalls(now)
 	w.looping = len(w.limits) > 0
 	w.armed = w.nextWake(now)
-	return step{losses: w.takeLosses(), overdue: overdue, wake: w.armed, idle: !w.looping}
+	return step{losses: w.takeLosses(), wake: w.armed, idle: !w.looping}
 }
 
 // nextWake skips the renewals when no call can be started for them: the call
@@ -141,11 +139,4 @@ func (w *Watchdog[T]) died(cause any) {
 	w.report(losses)
 	w.log(slog.LevelError, "lease: watchdog died, all leases are given up",
 		slog.Any("panic", cause), slog.Int("leases", len(losses)))
-}
-
-func (w *Watchdog[T]) logOverdue(calls int) {
-	if calls == 0 {
-		return
-	}
-	w.log(slog.LevelWarn, "lease: renewal ignores its context", slog.Int("calls", calls))
 }

@@ -95,8 +95,8 @@ func (s *Store) apply(id store.ID, event store.Event) (store.Reply, error) {
 	s.table.sweep(now, s.full)
 	rec := s.table.get(id).Live(now)
 	if _, claim := event.(store.Claim); claim && rec.State == store.Absent && s.full() {
-		return store.Reply{}, fmt.Errorf("%w: memory store is full with %d records, %d bytes",
-			store.ErrUnavailable, s.table.len(), s.table.bytes)
+		return store.Reply{}, fmt.Errorf("%w: %w: memory store is full with %d records, %d bytes",
+			store.ErrUnavailable, store.ErrNotExecuted, s.table.len(), s.table.bytes)
 	}
 	next, reply := store.Step(rec, event, now)
 	s.table.put(id, next)

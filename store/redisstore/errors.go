@@ -46,7 +46,16 @@ func (s *Store) unavailable(ctx context.Context, event string, id store.ID, caus
 	if ended := endOf(ctx); ended != nil && !errors.Is(cause, ended) {
 		causes = append(causes, ended)
 	}
+	if event == (store.Claim{}).Name() && outOfMemory(cause) {
+		causes = append(causes, store.ErrNotExecuted)
+	}
 	return &unavailable{event: event, id: id, causes: causes, text: discreet(id, cause)}
+}
+
+// outOfMemory recognises the reply of a full server, which a claim gets before
+// it has written anything.
+func outOfMemory(cause error) bool {
+	return isReply(cause) && strings.Contains(cause.Error(), "OOM command not allowed")
 }
 
 // endOf returns why a context ended. A deadline that ends a command is a network

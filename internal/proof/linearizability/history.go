@@ -92,23 +92,28 @@ func (h *history) full() bool {
 
 func (h *history) size() int { return len(h.answered) + len(h.unanswered) }
 
-// bound gives each look a server time that is after it: that of an event which
-// was sent when the look was over.
+// bound notes what the answers say about the order of the operations.
 func (h *history) bound() {
 	for i := range h.answered {
 		op := &h.answered[i]
-		in := op.Input.(Input) //nolint:forcetypeassert // by construction
-		if in.Event != nil {
-			continue
-		}
+		in, now := op.Input.(Input), serverTime(*op) //nolint:forcetypeassert // by construction
 		in.Ceiling = never
 		for _, other := range h.answered {
-			if now := other.Output.(Output).Reply.Now; now != 0 && other.Call >= op.Return { //nolint:forcetypeassert // by construction
-				in.Ceiling = min(in.Ceiling, now)
+			switch at := serverTime(other); {
+			case at == 0: // another look
+			case in.Event == nil && other.Call >= op.Return:
+				in.Ceiling = min(in.Ceiling, at)
+			case at < now:
+				in.Earlier++
 			}
 		}
 		op.Input = in
 	}
+}
+
+// serverTime returns when an answered event was executed; 0 for a look.
+func serverTime(op porcupine.Operation) store.Instant {
+	return op.Output.(Output).Reply.Now //nolint:forcetypeassert // by construction
 }
 
 // check judges the history. Nil means that it is in order.

@@ -3,6 +3,7 @@ package linearizability
 import (
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/anishathalye/porcupine"
 
@@ -15,8 +16,11 @@ type Input struct {
 	Event store.Event
 	// Floor is a server time that somebody had heard of before it was sent.
 	Floor store.Instant
-	// Ceiling is a server time that is known to be after a look.
+	// Ceiling is a server time that is known to be after a look: that of an event
+	// sent when the look was over.
 	Ceiling store.Instant
+	// Earlier is how many answered events of the history were executed before.
+	Earlier int
 }
 
 // Output is the answer to an operation.
@@ -64,62 +68,62 @@ func newModel(answered []porcupine.Operation, unanswered []sent) model {
 // maxPending is how many unanswered events a model can tell apart.
 const maxPending = 64
 
+// porcupine returns the model in porcupine's terms. Its state is all that the
+// record can be.
 func (m model) porcupine() porcupine.Model {
-	nondeterministic := porcupine.NondeterministicModel{
-		Init:  func() []any { return []any{state{}} },
-		Equal: func(a, b any) bool { return a == b },
-		Step: func(s, in, out any) []any {
-			next := m.step(s.(state), in.(Input), out.(Output)) //nolint:forcetypeassert // by construction
-			states := make([]any, len(next))
-			for i, n := range next {
-				states[i] = n
-			}
-			return states
+	return porcupine.Model{
+		Init: func() any { return []state{{}} },
+		Step: func(s, in, out any) (bool, any) {
+			next := m.step(s.([]state), in.(Input), out.(Output)) //nolint:forcetypeassert // by construction
+			return len(next) > 0, next
+		},
+		Equal: func(a, b any) bool {
+			return slices.Equal(a.([]state), b.([]state)) //nolint:forcetypeassert // by construction
 		},
 		DescribeOperation: func(in, out any) string {
 			return describe(in.(Input), out.(Output)) //nolint:forcetypeassert // by construction
 		},
 		DescribeState: func(s any) string { return fmt.Sprint(s) },
 	}
-	return nondeterministic.ToModel()
 }
 
 // step returns what the record can be after an answered operation.
-func (m model) step(s state, in Input, out Output) []state {
-	if in.Event != nil && out.Reply.Now < s.now {
+func (m model) step(states []state, in Input, out Output) []state {
+	var next []state
+	if in.Event == nil {
+		for _, s := range m.meanwhile(states, in.Ceiling-1) {
+			next = append(next, look(s, out.Record)...)
+		}
+		return thin(next)
+	}
+	// Out of turn: not wrong yet, but it cannot become right.
+	if states[0].answered < in.Earlier {
 		return nil
 	}
-	ends := in.Ceiling
-	if in.Event != nil {
-		ends = out.Reply.Now
-	}
-	var next []state
-	for _, before := range m.meanwhile(s, ends-1) {
-		if in.Event == nil {
-			next = append(next, look(before, out.Record)...)
-			continue
+	for _, s := range m.meanwhile(states, out.Reply.Now-1) {
+		if s.now <= out.Reply.Now {
+			s.answered++
+			next = append(next, answered(s, in.Event, out.Reply)...)
 		}
-		next = append(next, answered(before, in.Event, out.Reply)...)
 	}
-	return next
+	return thin(next)
 }
 
 // meanwhile returns what the record can become by unanswered events until an
-// instant, itself included. An execution that changes nothing is left out.
-func (m model) meanwhile(s state, until store.Instant) []state {
-	reached := []state{s}
-	known := map[state]bool{s: true}
-	for i := 0; i < len(reached); i++ {
-		for number := range m.unanswered {
-			for _, next := range m.sometime(reached[i], number, until) {
-				if !known[next] {
-					known[next] = true
-					reached = append(reached, next)
-				}
+// instant, what it is included. An execution that changes nothing is left out.
+func (m model) meanwhile(states []state, until store.Instant) []state {
+	all := states
+	for len(states) > 0 {
+		var next []state
+		for _, s := range states {
+			for number := range m.unanswered {
+				next = append(next, m.sometime(s, number, until)...)
 			}
 		}
+		states = thin(next)
+		all = append(all[:len(all):len(all)], states...)
 	}
-	return reached
+	return all
 }
 
 // look compares the whole record. It changes nothing, but it ends doubts.

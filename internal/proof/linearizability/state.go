@@ -12,6 +12,8 @@ type state struct {
 	moments moments
 	// now is the earliest time of the last execution; the next one is not before.
 	now store.Instant
+	// answered is how many answered events have been executed.
+	answered int
 	// executed are the unanswered events that have been, by their number.
 	executed uint64
 }
