@@ -43,10 +43,10 @@ type answer struct {
 // body, all but the Location if that fits: its duplicates are told that the
 // result was not kept, and never get half of it.
 func (a answer) encode() store.Answer {
-	meta := a.appendMeta(nil)
+	meta := a.encodeMeta()
 	if len(meta) > maxMeta || len(a.header)+len(a.trailer) > maxFields {
 		a = a.withoutFields()
-		meta = a.appendMeta(nil)
+		meta = a.encodeMeta()
 	}
 	return store.Answer{Codec: answerCodec, Meta: meta, Body: a.body, Omitted: a.omitted}
 }
@@ -73,8 +73,8 @@ func (a answer) location() string {
 	return ""
 }
 
-func (a answer) appendMeta(meta []byte) []byte {
-	meta = binary.AppendUvarint(meta, uint64(a.status))
+func (a answer) encodeMeta() []byte {
+	meta := binary.AppendUvarint(nil, uint64(a.status))
 	for _, fields := range [][]field{a.header, a.trailer} {
 		meta = binary.AppendUvarint(meta, uint64(len(fields)))
 		for _, f := range fields {
@@ -119,7 +119,7 @@ func (a *answer) readMeta(meta []byte) error {
 		return errors.New("metadata cut short or out of range")
 	case len(in.rest) > 0:
 		return errors.New("bytes after the metadata")
-	case !bytes.Equal(a.appendMeta(nil), meta):
+	case !bytes.Equal(a.encodeMeta(), meta):
 		return errors.New("metadata is not in its shortest form")
 	}
 	return nil

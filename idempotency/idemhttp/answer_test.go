@@ -3,6 +3,7 @@ package idemhttp
 import (
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -71,7 +72,7 @@ func TestUnknownCodecIsToldApart(t *testing.T) {
 func TestS12_CorruptAnswersAreRefused(t *testing.T) {
 	t.Parallel()
 	encoded := func(a answer) store.Answer {
-		return store.Answer{Codec: answerCodec, Meta: a.appendMeta(nil), Body: a.body, Omitted: a.omitted}
+		return store.Answer{Codec: answerCodec, Meta: a.encodeMeta(), Body: a.body, Omitted: a.omitted}
 	}
 	raw := func(meta ...byte) store.Answer { return store.Answer{Codec: answerCodec, Meta: meta} }
 	whole := sampleAnswer().encode()
@@ -124,7 +125,7 @@ func TestAnswerOverTheBoundsIsNeverHalfReplayed(t *testing.T) {
 		answer
 		want []field
 	}{
-		{"too many fields", answer{status: 201, header: append(many, location)}, []field{location}},
+		{"too many fields", answer{status: 201, header: append(slices.Clone(many), location)}, []field{location}},
 		{"a long field", answer{status: 201, header: []field{long, location}}, []field{location}},
 		{"a long Location", answer{status: 201, header: []field{{"Location", long.value}}}, nil},
 		{"a long trailer", answer{status: 201, trailer: []field{{"X-Sum", long.value}}}, nil},
@@ -132,7 +133,7 @@ func TestAnswerOverTheBoundsIsNeverHalfReplayed(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			tt.answer.body = []byte("body")
+			tt.body = []byte("body")
 			got, err := decodeAnswer(tt.encode())
 			require.NoError(t, err)
 			assert.Equal(t, answer{status: 201, header: tt.want, omitted: store.BodyTooLarge}, got)

@@ -348,10 +348,10 @@ func TestZ9_ClientErrorsAreReturned(t *testing.T) {
 	})
 }
 
-// informable is a recorder that does not take a 1xx status for the final one.
-type informable struct{ *httptest.ResponseRecorder }
+// earlyRecorder is a recorder that does not take a 1xx status for the final one.
+type earlyRecorder struct{ *httptest.ResponseRecorder }
 
-func (w informable) WriteHeader(status int) {
+func (w earlyRecorder) WriteHeader(status int) {
 	if isFinal(status) {
 		w.ResponseRecorder.WriteHeader(status)
 	}
@@ -359,7 +359,7 @@ func (w informable) WriteHeader(status int) {
 
 func TestOuterFieldsSetMeanwhileStay(t *testing.T) {
 	t.Parallel()
-	under := informable{httptest.NewRecorder()}
+	under := earlyRecorder{httptest.NewRecorder()}
 	under.Header().Set("X-Removed", "outer")
 	under.Header().Set("X-Kept", "outer")
 	c := newCapture(under, bufferResponse, 100)
@@ -554,7 +554,7 @@ func TestR11_CompressionOutsideServesEveryClient(t *testing.T) {
 
 func TestR12_CompressionInsideIsReplayedWithItsCoding(t *testing.T) {
 	t.Parallel()
-	_, _, a, _ := served(t, bufferResponse, 100, func(w http.ResponseWriter, _ *http.Request) {
+	_, _, a, _ := served(t, bufferResponse, 100, func(w http.ResponseWriter, _ *http.Request) { //nolint:dogsled // only the answer is looked at
 		w.Header().Set("Content-Encoding", "gzip")
 		w.Header().Add("Vary", "Accept-Encoding")
 		_, _ = io.WriteString(w, "\x1f\x8b")

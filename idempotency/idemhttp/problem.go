@@ -124,7 +124,7 @@ func writeProblem(w http.ResponseWriter, code idempotency.Code) {
 	}
 	w.WriteHeader(p.status)
 	// A client that has gone misses nothing: it asks again and is told again.
-	_ = json.NewEncoder(w).Encode(p.body())
+	_ = json.NewEncoder(w).Encode(p.body()) //nolint:errchkjson // strings and booleans always encode
 }
 
 // retryAfterSeconds rounds up: who comes back early is refused again.

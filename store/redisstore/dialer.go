@@ -20,7 +20,7 @@ func undeterred(dial dialer) dialer {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dial(ctx, network, addr)
 		if err != nil {
-			return stillborn{err: err}, nil
+			conn = stillborn{err: err}
 		}
 		return conn, nil
 	}
