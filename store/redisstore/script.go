@@ -24,22 +24,28 @@ type scripts struct {
 
 func newScripts() scripts {
 	return scripts{
-		claim:         script("claim"),
-		renew:         script("renew"),
-		mark:          script("mark"),
-		complete:      script("complete"),
-		completeLarge: script("complete_large"),
-		fail:          script("fail"),
-		release:       script("release"),
-		settle:        script("settle"),
-		lookup:        script("lookup"),
-		probe:         script("probe"),
+		claim:         recordScript("claim"),
+		renew:         recordScript("renew"),
+		mark:          recordScript("mark"),
+		complete:      recordScript("complete"),
+		completeLarge: recordScript("complete_large"),
+		fail:          recordScript("fail"),
+		release:       recordScript("release"),
+		settle:        recordScript("settle"),
+		lookup:        redis.NewScript(source("lookup")),
+		probe:         redis.NewScript(source("probe")),
 	}
 }
 
-func script(name string) *redis.Script {
+// recordScript returns a script that handles a record: what those have in
+// common, and then its own text.
+func recordScript(name string) *redis.Script {
+	return redis.NewScript(source("record") + source(name))
+}
+
+func source(name string) string {
 	text, _ := sources.ReadFile(path.Join("lua", name+".lua")) // embedded: it is there
-	return redis.NewScript(string(text))
+	return string(text)
 }
 
 // run runs a script. A server that does not know it, because it has been

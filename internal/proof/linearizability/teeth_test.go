@@ -105,14 +105,20 @@ func newRewriter(t *testing.T, edits []edit) *rewriter {
 	t.Helper()
 	r := &rewriter{texts: map[string]string{}, hashes: map[string]string{}}
 	for _, e := range edits {
-		data, err := os.ReadFile(scripts + e.script + ".lua")
-		require.NoError(t, err)
-		right := string(data)
+		right := source(t, "record") + source(t, e.script)
 		require.Equal(t, 1, strings.Count(right, e.passage), "%q in %s.lua", e.passage, e.script)
 		wrong := strings.Replace(right, e.passage, e.instead, 1)
 		r.texts[right], r.hashes[hash(right)] = wrong, hash(wrong)
 	}
 	return r
+}
+
+// source reads a file of the store's scripts. Each script is sent after record.
+func source(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(scripts + name + ".lua")
+	require.NoError(t, err)
+	return string(data)
 }
 
 func hash(text string) string {
