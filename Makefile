@@ -26,6 +26,8 @@ each_module = for dir in $(MODULES); do echo "── $$dir"; (cd "$$dir" && $(1)
 .PHONY: test
 test: needed
 	@$(call each_module,REPRISE_REQUIRE_SERVERS=1 go test -race -timeout $(TEST_TIMEOUT) ./...)
+	@echo "── ./internal/proof/simulation at full size, without the race detector"
+	@cd internal/proof && go test -timeout $(TEST_TIMEOUT) -v -run 'TestSimulationOfManySeeds' ./simulation
 
 # What the tests need besides Go, installed where it is missing and can be
 # (Debian or Ubuntu, as root): a Redis server, and the C compiler that the race

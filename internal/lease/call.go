@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"slices"
 	"time"
 )
@@ -56,7 +55,7 @@ func (w *Watchdog[T]) startCall(batch []*Lease[T], now reading) {
 		items:   make([]T, len(batch)),
 		sent:    now,
 		timeout: w.cfg.CallTimeout,
-		spread:  rand.Float64(),
+		spread:  w.jitter.Float64(),
 	}
 	for i, l := range batch {
 		l.call = c
@@ -158,7 +157,7 @@ func (w *Watchdog[T]) confirm(l *Lease[T], c *call[T], confirmed int64, now read
 	}
 	w.limits.set(&l.limit, l.limitNow())
 	if l.call == nil {
-		w.renewAt(l, l.nextRenewal(now))
+		w.renewAt(l, w.nextRenewal(l, now))
 	}
 	w.suspect(l, now)
 }
@@ -173,11 +172,11 @@ func (l *Lease[T]) limitNow() time.Duration {
 
 // nextRenewal comes at once while a jump is not confirmed: the confirmation
 // just received was of a command from before it.
-func (l *Lease[T]) nextRenewal(now reading) time.Duration {
+func (w *Watchdog[T]) nextRenewal(l *Lease[T], now reading) time.Duration {
 	if l.doubt != 0 {
 		return now.mono
 	}
-	return l.sent + renewalDelay(l.length)
+	return l.sent + renewalDelay(l.length, w.jitter.Float64())
 }
 
 // abandonCalls stops waiting for calls that outlived their time: their leases

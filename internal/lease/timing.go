@@ -1,9 +1,6 @@
 package lease
 
-import (
-	"math/rand/v2"
-	"time"
-)
+import "time"
 
 // How long before its end a lease is no longer relied on, as parts of its
 // length: together a lease of 30 s counts for 28.2 s from the moment before
@@ -44,9 +41,10 @@ func interval(lease time.Duration) time.Duration { return lease / 3 }
 // renewalDelay is when a confirmed lease is due again: an interval and 5 to
 // 15 % of it. The addition leaves room to be taken along by a neighbour's batch
 // without ever being early, and keeps processes that started together apart.
-func renewalDelay(lease time.Duration) time.Duration {
+// Spread is from 0 to 1.
+func renewalDelay(lease time.Duration, spread float64) time.Duration {
 	third := interval(lease)
-	return third + third/20 + time.Duration(rand.Float64()*float64(third/10))
+	return third + third/20 + time.Duration(spread*float64(third/10))
 }
 
 // retryDelay is the pause after the given number of failures in a row: none

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -65,6 +66,7 @@ type Watchdog[T any] struct {
 	calls      []*call[T]  // under way and within their time
 	stuck      int         // calls under way beyond their time
 	losses     []loss      // to be reported as soon as mu is free
+	jitter     *rand.Rand
 	skew       time.Duration
 	armed      time.Duration // when the loop wakes by itself
 	looping    bool
@@ -93,8 +95,11 @@ func New[T any](cfg Config[T]) (*Watchdog[T], error) {
 	cfg.setDefaults()
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Watchdog[T]{
-		cfg:    cfg,
-		clock:  newClock(),
+		cfg:   cfg,
+		clock: newClock(),
+		// Seeded by the clock: apart in different processes, and the same again
+		// where a test repeats time itself.
+		jitter: rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0)),
 		ctx:    ctx,
 		cancel: cancel,
 		wake:   make(chan struct{}, 1),
@@ -131,7 +136,7 @@ func (w *Watchdog[T]) Watch(item T, spec Spec) *Lease[T] {
 	}
 	defer w.mu.Unlock()
 	w.limits.set(&l.limit, l.deadline())
-	w.renewAt(l, l.sent+renewalDelay(l.length))
+	w.renewAt(l, l.sent+renewalDelay(l.length, w.jitter.Float64()))
 	w.suspect(l, now)
 	if !w.looping {
 		w.startLoop(now)

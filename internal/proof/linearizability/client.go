@@ -154,6 +154,9 @@ func (c *client) send(ctx context.Context, h *history, know *holding, event stor
 	if err != nil && !errors.Is(err, store.ErrUnavailable) {
 		return fmt.Errorf("%s: %w", event.Name(), err)
 	}
+	if errors.Is(err, store.ErrNotExecuted) {
+		return nil // the model would have to know that it was not: it does
+	}
 	if err != nil {
 		h.silence(c.number, call, in)
 		know.last = event

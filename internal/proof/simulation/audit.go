@@ -17,11 +17,29 @@ func (w *world) audit() {
 	time.Sleep(6 * w.plan.lease)
 	w.packets.Wait()
 	time.Sleep(2 * w.plan.lease)
+	if w.unharmed() {
+		time.Sleep(patience)
+	}
 	asks := w.spawn(idempotency.OrphanRefuse)
 	resolves := w.spawn(idempotency.OrphanRerun)
 	for key := range w.keys {
 		w.auditKey(asks, resolves, key)
 	}
+}
+
+// patience is how long a given-up claim may take to be found and released: the
+// pauses between the tries grow to some seconds.
+const patience = 15 * time.Second
+
+// unharmed reports whether all processes live, so that each could give back what
+// it did not use, and the store remembers in good order.
+func (w *world) unharmed() bool {
+	for _, p := range w.processes {
+		if p.isDead() {
+			return false
+		}
+	}
+	return !w.plan.shutdown && w.plan.clocks == 0 && w.plan.forgets == 0
 }
 
 func (w *world) auditKey(asks, resolves *process, key int) {
@@ -32,6 +50,9 @@ func (w *world) auditKey(asks, resolves *process, key int) {
 		result, err = w.ask(asks, key)
 	}
 	if errors.Is(err, idempotency.ErrOutcomeUnknown) {
+		if w.unharmed() && len(w.judge.ops[key].starts) == 0 {
+			w.judge.violate(LeftBehind, "the outcome of key %d is unknown, and no handler ever started", key)
+		}
 		w.count(SettledByAlways)
 		result, err = w.ask(resolves, key)
 	}

@@ -23,12 +23,13 @@ var faults = [...]struct { //nolint:gochecknoglobals // a constant table
 	kind   Kind
 	weight int
 }{
-	{LostRequest, 10},
+	{LostRequest, 8},
 	{LostReply, 20},
 	{LatePacket, 18},
 	{RepeatedNow, 12},
 	{RepeatedLate, 10},
-	{SlowReply, 6},
+	{NotExecuted, 4},
+	{SlowReply, 4},
 	{StallBeforeSend, 6},
 	{StallAfterReply, 8},
 	{CrashBeforeSend, 3},

@@ -98,6 +98,9 @@ func (r *run) handle() idempotency.Answer {
 	switch s.ending {
 	case wavers:
 		r.count(HandlerUnknown)
+		if r.start.marked && s.early {
+			return r.unfinished(idempotency.ClassRelease) // the mark says what that means
+		}
 		return r.unfinished(idempotency.ClassUnknown)
 	case panics:
 		r.count(HandlerPanicked)
@@ -114,6 +117,7 @@ func (r *run) handle() idempotency.Answer {
 func (r *run) work(d time.Duration) bool {
 	if r.script.deaf {
 		time.Sleep(d)
+		r.world.judge.relies(r.start, r.ctx)
 		if r.ctx.Err() != nil && !r.cut {
 			r.cut = true
 			r.count(HandlerDeaf)
@@ -124,6 +128,7 @@ func (r *run) work(d time.Duration) bool {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		r.world.judge.relies(r.start, r.ctx)
 		return r.step()
 	case <-r.ctx.Done():
 		time.Sleep(r.script.dice.moment())
@@ -185,6 +190,7 @@ func (r *run) effect() {
 	}
 	r.pass(r.script.dice)
 	r.live()
+	r.world.judge.relies(r.start, r.ctx)
 	r.world.judge.effect(r.start)
 }
 

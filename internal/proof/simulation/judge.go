@@ -153,6 +153,22 @@ func (j *judge) compare(p *process, earlier, s *start) {
 	}
 }
 
+// relies is called when a handler goes on. The engine's timers run on while a
+// process stands still, as the deadline that they watch does.
+func (j *judge) relies(s *start, ctx context.Context) {
+	w := j.world
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if ctx.Err() != nil || j.forgetful() || w.plan.clocks > 0 {
+		return
+	}
+	hold, now := &j.ops[s.key].hold, w.db.now()
+	if hold.token != s.token || hold.ended || now >= hold.until {
+		j.violate(HeardLoss, "start %d of key %d goes on at %d, its lease ended at %d (token %d, held %d)",
+			s.number, s.key, now, hold.until, s.token, hold.token)
+	}
+}
+
 // effect is called when a handler does what it is for.
 func (j *judge) effect(s *start) {
 	w := j.world

@@ -29,6 +29,8 @@ type process struct {
 var (
 	errSilence = fmt.Errorf("%w: no answer in time", store.ErrUnavailable)
 	errReset   = fmt.Errorf("%w: connection reset", store.ErrUnavailable)
+
+	errNotExecuted = fmt.Errorf("%w: %w", store.ErrUnavailable, store.ErrNotExecuted)
 )
 
 // Apply implements [store.Store].
@@ -85,7 +87,7 @@ func send[T any](ctx context.Context, p *process, owner store.Owner, name string
 	if p.isDead() {
 		return none, p.silence(ctx, f)
 	}
-	if f.kind == LostRequest {
+	if f.kind == LostRequest || f.kind == NotExecuted {
 		return none, p.loss(ctx, f, name)
 	}
 	if misses(ctx, f.out) {
@@ -152,11 +154,14 @@ func (p *process) arrive(f fate, name string) {
 func (p *process) loss(ctx context.Context, f fate, name string) error {
 	p.world.count(f.kind)
 	p.world.note(p, -1, f.kind.String(), name, "")
-	if !f.quick || misses(ctx, f.back) {
+	if f.kind != NotExecuted && !f.quick || misses(ctx, f.back) {
 		return p.silence(ctx, f)
 	}
 	time.Sleep(f.back)
 	p.pass(f.dice)
+	if f.kind == NotExecuted {
+		return errNotExecuted
+	}
 	return errReset
 }
 

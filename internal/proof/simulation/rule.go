@@ -20,6 +20,8 @@ const (
 	// StaysEnded (I1): a claim that its owner gave up is not granted any more,
 	// however late it arrives.
 	StaysEnded Rule = "I1 what was given up stays so"
+	// HeardLoss (I1): the context of a handler has ended before its lease lapses.
+	HeardLoss Rule = "I1 the loss of a lease is heard in time"
 	// OneAnswer (I2): all final answers to an operation are equal.
 	OneAnswer Rule = "I2 one final answer"
 	// RealAnswer (I3): a final success has its effect in the ledger.
@@ -34,6 +36,9 @@ const (
 	Progress Rule = "I6 progress"
 	// OwnClaim (I6): nobody is refused because of its own claim.
 	OwnClaim Rule = "I6 a claim does not stand in its own way"
+	// LeftBehind (I6): a claim that never started is given back, as long as its
+	// process lives.
+	LeftBehind Rule = "I6 nothing is left behind"
 	// FailClosed (I9): a handler runs only after its claim was granted and the
 	// grant was heard.
 	FailClosed Rule = "I9 store unknown, handler not run"

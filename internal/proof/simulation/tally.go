@@ -17,6 +17,7 @@ const (
 	LatePacket               // executed after its caller gave up
 	RepeatedNow              // executed, reply lost, executed again: the client's own retry
 	RepeatedLate             // executed, and once more later
+	NotExecuted              // the store says that it did not execute it
 	SlowReply                // on the edge of the caller's patience
 
 	// Faults of a process.
@@ -59,7 +60,7 @@ const (
 )
 
 var names = [kinds]string{ //nolint:gochecknoglobals // a constant table
-	"lost request", "lost reply", "late packet", "repeated now", "repeated late", "slow reply",
+	"lost request", "lost reply", "late packet", "repeated now", "repeated late", "not executed", "slow reply",
 	"stall before send", "stall after reply", "stall in handler", "stall before effect",
 	"crash before send", "crash after execution", "crash in handler", "crash after effect",
 	"drained", "caller left", "handler panicked", "handler exited", "handler deaf",

@@ -9,6 +9,7 @@ import (
 // held is the claim that was granted, or given up, last.
 type held struct {
 	owner store.Owner
+	token store.Token
 	until store.Instant
 	ended bool
 }
@@ -34,7 +35,7 @@ func (j *judge) executed(p *process, id store.ID, event store.Event, reply store
 	case store.Release:
 		// It also ends a claim that has not been executed yet.
 		if reply.Verdict == store.Done {
-			*hold = held{owner: owner, ended: true}
+			*hold = held{owner: owner, token: hold.token, ended: true}
 		}
 	case store.Complete, store.Fail:
 		hold.ended = hold.ended || reply.Verdict == store.Done && hold.owner == owner
@@ -66,7 +67,7 @@ func (j *judge) grant(key int, owner store.Owner, reply store.Reply) {
 		j.violate(OneHolder, "key %d is granted to owner %d while owner %d holds it",
 			key, j.owner(owner), j.owner(op.hold.owner))
 	}
-	op.hold = held{owner: owner, until: reply.LeaseEnd}
+	op.hold = held{owner: owner, token: token, until: reply.LeaseEnd}
 	holder, again := op.granted[token]
 	switch {
 	case again && holder != owner && !j.forgetful():
