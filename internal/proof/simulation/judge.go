@@ -21,6 +21,8 @@ type judge struct {
 	starts []*start
 	ops    []ledger
 	owners map[store.Owner]int
+	gaveUp map[store.Owner]time.Time // its claim, without an answer
+	parted map[store.Owner]bool      // knows, or has caused, that its claim came to nothing
 
 	mu         sync.Mutex // of violations only, so that anybody may report one
 	violations []Violation
@@ -33,6 +35,7 @@ type ledger struct {
 	tokens  store.Token                 // the largest ever granted
 	granted map[store.Token]store.Owner // by the store
 	heard   map[store.Token]bool        // by the claimer
+	late    map[store.Token]bool        // when nobody looked for it any more
 	hold    held
 	final   []byte // the first final answer
 	era     int    // when that was
@@ -47,10 +50,17 @@ type start struct {
 }
 
 func newJudge(w *world) *judge {
-	j := &judge{world: w, ops: make([]ledger, len(w.keys)), owners: make(map[store.Owner]int, 16)}
+	j := &judge{
+		world:  w,
+		ops:    make([]ledger, len(w.keys)),
+		owners: make(map[store.Owner]int, 16),
+		gaveUp: make(map[store.Owner]time.Time, 16),
+		parted: make(map[store.Owner]bool, 16),
+	}
 	for i := range j.ops {
 		j.ops[i].granted = make(map[store.Token]store.Owner, 4)
 		j.ops[i].heard = make(map[store.Token]bool, 4)
+		j.ops[i].late = make(map[store.Token]bool, 4)
 	}
 	return j
 }
@@ -105,10 +115,45 @@ func (j *judge) delivered(p *process, id store.ID, event store.Event, reply stor
 	case store.Claimed:
 		op.heard[reply.Token] = true
 	case store.InProgress, store.OutcomeUnknown:
+		j.parted[claim.Owner] = true
 		if op.granted[reply.Token] == claim.Owner {
 			j.violate(OwnClaim, "process %d, owner %d: %v because of its own claim %d",
 				p.number, j.owner(claim.Owner), reply.Verdict, reply.Token)
 		}
+	}
+}
+
+// unheard is called when a process has no answer to an event.
+func (j *judge) unheard(event store.Event) {
+	claim, ok := event.(store.Claim)
+	if !ok {
+		return
+	}
+	j.world.mu.Lock()
+	defer j.world.mu.Unlock()
+	j.gaveUp[claim.Owner] = time.Now()
+}
+
+// soon is how late a claim may be executed that is surely given back: before the
+// first release is sent.
+const soon = 45 * time.Millisecond
+
+// isLate reports whether a claim that is executed now comes too late to be given
+// back: after its owner has parted with it, or long after he gave up.
+func (j *judge) isLate(owner store.Owner) bool {
+	gaveUp, ok := j.gaveUp[owner]
+	return j.parted[owner] || ok && time.Since(gaveUp) > soon
+}
+
+// leftBehind is called when the outcome of a key is unknown in the end. If no
+// handler ever started, that is the trace of a claim that nobody gave back.
+func (j *judge) leftBehind(key int) {
+	w := j.world
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	op := &j.ops[key]
+	if len(op.starts) == 0 && w.unharmed() && !op.late[op.tokens] {
+		j.violate(LeftBehind, "the outcome of key %d is unknown, and no handler ever started", key)
 	}
 }
 

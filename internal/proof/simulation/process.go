@@ -44,6 +44,7 @@ func (p *process) Apply(ctx context.Context, id store.ID, event store.Event) (st
 		return p.world.db.execute(p, id, event)
 	})
 	if err != nil {
+		p.world.judge.unheard(event)
 		return store.Reply{}, err
 	}
 	p.world.judge.delivered(p, id, event, reply)

@@ -35,6 +35,7 @@ func (j *judge) executed(p *process, id store.ID, event store.Event, reply store
 	case store.Release:
 		// It also ends a claim that has not been executed yet.
 		if reply.Verdict == store.Done {
+			j.parted[owner] = true
 			*hold = held{owner: owner, token: hold.token, ended: true}
 		}
 	case store.Complete, store.Fail:
@@ -76,6 +77,7 @@ func (j *judge) grant(key int, owner store.Owner, reply store.Reply) {
 		j.violate(TokensGrow, "key %d grants token %d after %d", key, token, op.tokens)
 	}
 	op.granted[token] = owner
+	op.late[token] = op.late[token] || j.isLate(owner)
 	op.tokens = max(op.tokens, token)
 }
 
