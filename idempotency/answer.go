@@ -22,7 +22,8 @@ const (
 )
 
 // Answer is what a handler answered, encoded by its transport. An answer with
-// an Omitted reason is recorded without body.
+// an Omitted reason is recorded without body. One without a class is taken as
+// [ClassUnknown].
 type Answer struct {
 	Class Class
 	store.Answer

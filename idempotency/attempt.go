@@ -122,7 +122,7 @@ func (a *attempt) mark(ctx context.Context) error {
 	case a.ended:
 		return a.refuse(ErrLeaseLost, 0, errEnded)
 	case ctx.Err() != nil:
-		return context.Cause(ctx)
+		return fmt.Errorf("idempotency: MarkEffect: %w", context.Cause(ctx))
 	case !a.lease.Held(): // also when marked: the mark is the gate of a paused handler
 		return a.refuse(ErrLeaseLost, 0, nil)
 	case a.marked:

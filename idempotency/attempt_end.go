@@ -97,7 +97,7 @@ func (a *attempt) finish(ctx context.Context, event store.Event) (store.Reply, e
 		a.lease.End()
 		return reply, nil
 	}
-	settled := a.guard.settledAs(a.op.name, a.id, slog.LevelError)
+	report := a.guard.endedLate(a.op.name, a.id, slog.LevelError)
 	a.run, a.call = nil, Call{} // what the transport holds need not wait, too
 	a.guard.endings.add(&pending{
 		id:    a.id,
@@ -105,7 +105,7 @@ func (a *attempt) finish(ctx context.Context, event store.Event) (store.Reply, e
 		until: time.Now().Add(a.op.policy.Lease),
 		done: func(event store.Event, err error) {
 			a.lease.End()
-			settled(event, err)
+			report(event, err)
 		},
 	}, time.Now().Add(firstRetry))
 	return reply, err
@@ -114,7 +114,7 @@ func (a *attempt) finish(ctx context.Context, event store.Event) (store.Reply, e
 // failInvalid ends an attempt whose ending no store would take, such as an
 // answer without a codec, as one of unknown outcome.
 func (a *attempt) failInvalid(ctx context.Context, event store.Event, cause error) (store.Reply, error) {
-	a.guard.settledAs(a.op.name, a.id, slog.LevelError)(event, cause)
+	a.guard.endedLate(a.op.name, a.id, slog.LevelError)(event, cause)
 	if _, fails := event.(store.Fail); fails {
 		a.lease.End()
 		return store.Reply{}, cause

@@ -134,7 +134,7 @@ func TestShutdownDoesNotWaitOnceTheStoreHasAnswered_P6(t *testing.T) {
 		began := time.Now()
 		assert.NoError(t, p.guard.Shutdown(t.Context()))
 		assert.Less(t, time.Since(began), time.Second)
-		settled := p.trace.allSettled()
+		settled := p.trace.allLateEndings()
 		require.Len(t, settled, 1)
 		assert.NoError(t, settled[0].Err)
 	})
@@ -218,7 +218,7 @@ func TestDrainDeadlineGivesPendingEndingsUp_P7(t *testing.T) {
 		result, err := running.wait()
 		require.NoError(t, err)
 		assert.False(t, result.Recorded)
-		settled := p.trace.allSettled()
+		settled := p.trace.allLateEndings()
 		require.Len(t, settled, 2)
 		for _, s := range settled {
 			assert.ErrorContains(t, s.Err, "shut down")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -68,6 +69,13 @@ func New(st store.Store, opts ...Option) (*Guard, error) {
 	}
 	g.check = startChecker(st, o)
 	return g, nil
+}
+
+// Policy returns the policy that operations inherit, defaults included.
+func (g *Guard) Policy() Policy {
+	p := g.policy
+	p.Headers = slices.Clone(p.Headers)
+	return p
 }
 
 // Operation registers a protected operation under a stable name of 1 to 255

@@ -168,14 +168,14 @@ type recorder struct {
 	mu       sync.Mutex
 	finished []idempotency.Finished
 	lost     []idempotency.LeaseLost
-	settled  []idempotency.Settled
+	settled  []idempotency.LateEnding
 }
 
 func (r *recorder) hooks() idempotency.Trace {
 	return idempotency.Trace{
-		Finished:  func(_ context.Context, f idempotency.Finished) { note(r, &r.finished, f) },
-		LeaseLost: func(l idempotency.LeaseLost) { note(r, &r.lost, l) },
-		Settled:   func(s idempotency.Settled) { note(r, &r.settled, s) },
+		Finished:   func(_ context.Context, f idempotency.Finished) { note(r, &r.finished, f) },
+		LeaseLost:  func(l idempotency.LeaseLost) { note(r, &r.lost, l) },
+		LateEnding: func(s idempotency.LateEnding) { note(r, &r.settled, s) },
 	}
 }
 
@@ -191,8 +191,8 @@ func told[T any](r *recorder, list *[]T) []T {
 	return append([]T(nil), *list...)
 }
 
-func (r *recorder) allFinished() []idempotency.Finished { return told(r, &r.finished) }
-func (r *recorder) allSettled() []idempotency.Settled   { return told(r, &r.settled) }
+func (r *recorder) allFinished() []idempotency.Finished      { return told(r, &r.finished) }
+func (r *recorder) allLateEndings() []idempotency.LateEnding { return told(r, &r.settled) }
 
 // allLost waits for the watchdog's goroutine, which cancels the handler first.
 // It works in a bubble only.

@@ -43,7 +43,8 @@ func FromContext(ctx context.Context) (Info, bool) {
 }
 
 // MarkEffect records that the handler is about to do something that cannot be
-// undone. Call it right before, and do not go on if it fails. A crash before it
+// undone. Call it right before, and do not go on if it fails: call [Release],
+// since nothing happened, and answer with an error. A crash before it
 // may be run again under [OrphanRerunUnmarked]; a crash after it is an unknown
 // outcome.
 //

@@ -37,9 +37,9 @@ func TestClaimWithoutAnAnswerLeavesNothingBehind_L16_F23_F28(t *testing.T) {
 				_, err := op.Execute(t.Context(), call("k"), forbidden(t))
 				refused := refusal(t, err, idempotency.ErrStoreUnavailable)
 				time.Sleep(lease / 2)
-				assert.Equal(t, []idempotency.Settled{{
+				assert.Equal(t, []idempotency.LateEnding{{
 					Operation: "pay", ID: refused.ID, Event: "release",
-				}}, p.trace.allSettled())
+				}}, p.trace.allLateEndings())
 				_, rec := p.node.backend.only(t)
 				assert.Equal(t, store.Released, rec.State)
 				assert.True(t, rec.Void)
@@ -223,7 +223,7 @@ func TestBackgroundEndingsAreBounded_I8(t *testing.T) {
 		_, err := op.Execute(t.Context(), call("k"), forbidden(t))
 		require.ErrorIs(t, err, idempotency.ErrStoreUnavailable)
 		synctest.Wait()
-		settled := p.trace.allSettled()
+		settled := p.trace.allLateEndings()
 		require.Len(t, settled, 1, "given up at once")
 		assert.ErrorContains(t, settled[0].Err, "too many")
 
@@ -234,8 +234,8 @@ func TestBackgroundEndingsAreBounded_I8(t *testing.T) {
 		_, err = op.Execute(t.Context(), call("l"), forbidden(t))
 		require.ErrorIs(t, err, idempotency.ErrStoreUnavailable)
 		time.Sleep(lease)
-		require.Len(t, p.trace.allSettled(), 2)
-		assert.NoError(t, p.trace.allSettled()[1].Err, "there is room again")
+		require.Len(t, p.trace.allLateEndings(), 2)
+		assert.NoError(t, p.trace.allLateEndings()[1].Err, "there is room again")
 	})
 }
 
@@ -262,7 +262,7 @@ func TestFewBackgroundEndingsAreSentSideBySide(t *testing.T) {
 			require.ErrorIs(t, err, idempotency.ErrStoreUnavailable)
 		}
 		time.Sleep(2 * lease)
-		assert.Len(t, p.trace.allSettled(), 20)
+		assert.Len(t, p.trace.allLateEndings(), 20)
 		assert.Equal(t, 4, most)
 	})
 }

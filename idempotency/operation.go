@@ -20,6 +20,8 @@ type Operation struct {
 	name   string
 	policy Policy
 
+	unprotected atomic.Int64 // when the last unprotected run was logged
+
 	unmarked atomic.Int64 // recorded executions before the first mark
 	marks    atomic.Bool  // a handler of this operation has marked an effect
 }
@@ -87,6 +89,10 @@ func (o *Operation) Execute(
 // Reject returns the error of a request that a transport refused before it
 // could be executed, and reports it to the trace hooks.
 func (o *Operation) Reject(ctx context.Context, code Code, cause error) *Error {
+	if code == ErrScopeMissing { // the only one that is the server's fault
+		o.guard.opts.logger.Error("idempotency: a request without a scope was refused",
+			"operation", o.name, "error", cause)
+	}
 	o.guard.finished(ctx, Finished{Operation: o.name, Code: code, Err: cause})
 	return &Error{Code: code, Operation: o.name, Err: cause}
 }
@@ -231,7 +237,19 @@ func (x *execution) unclaimed(ctx context.Context, cause error) (Result, error) 
 	defer stop()
 	// It is no attempt, nor is it the one that it may be nested in.
 	hctx = context.WithValue(hctx, attemptKey{}, (*attempt)(nil))
+	x.op.warnUnprotected(cause)
 	return Result{Outcome: Unprotected, Answer: x.run(hctx)}, nil
+}
+
+// warnUnprotected says, once a minute, that handlers run unprotected.
+func (o *Operation) warnUnprotected(cause error) {
+	now := time.Now().Unix()
+	last := o.unprotected.Load()
+	if now-last < 60 || !o.unprotected.CompareAndSwap(last, now) {
+		return
+	}
+	o.guard.opts.logger.Warn("idempotency: the store is down and handlers run unprotected, as the policy says",
+		"operation", o.name, "error", cause)
 }
 
 // releaseUnanswered releases, in the background, a claim that may have been
@@ -244,7 +262,7 @@ func (x *execution) releaseUnanswered() {
 		event:    store.Release{Attempt: x.attempt(store.Reply{}), Void: true},
 		until:    now.Add(max(releaseFor, x.op.policy.Lease)),
 		patience: now.Add(x.op.policy.Lease),
-		done:     x.guard.settledAs(x.op.name, x.id, slog.LevelDebug),
+		done:     x.guard.endedLate(x.op.name, x.id, slog.LevelDebug),
 	}, now.Add(firstRetry))
 }
 

@@ -194,9 +194,9 @@ func TestFailureThatTheStoreMissedIsSentInTheBackground_O7(t *testing.T) {
 		time.Sleep(200 * time.Millisecond)
 		_, rec := p.node.backend.only(t)
 		assert.Equal(t, store.Unknown, rec.State)
-		assert.Equal(t, []idempotency.Settled{{
+		assert.Equal(t, []idempotency.LateEnding{{
 			Operation: "pay", ID: p.trace.allFinished()[0].ID, Event: "fail",
-		}}, p.trace.allSettled())
+		}}, p.trace.allLateEndings())
 		afterOrphan(t, op, true, rec.Token)
 	})
 }

@@ -54,7 +54,7 @@ func TestEndingsWhoseTimeIsOverTakeNoCall_I6(t *testing.T) {
 		}
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
-		assert.Len(t, p.trace.allSettled(), 200, "all are given up soon after their lease")
+		assert.Len(t, p.trace.allLateEndings(), 200, "all are given up soon after their lease")
 		assert.Less(t, p.node.count("complete"), 260, "200 at once, and what 4 senders could try again in a second")
 	})
 }
@@ -140,7 +140,7 @@ func TestShutdownIsBoundedWhateverHooksDo_F82(t *testing.T) {
 		block := make(chan struct{})
 		defer close(block)
 		p := start(t, newBackend(), idempotency.WithTrace(idempotency.Trace{
-			Settled: func(idempotency.Settled) { <-block },
+			LateEnding: func(idempotency.LateEnding) { <-block },
 		}))
 		p.node.next("complete", lostRequest)
 		_, err := p.operation(t).Execute(t.Context(), call("k"), gives(recorded("a")))

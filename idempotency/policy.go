@@ -19,11 +19,11 @@ type Policy struct {
 	MinRetention time.Duration
 
 	// Lease is how long a claim lasts unless renewed; the watchdog renews it
-	// at a third. It bounds how long a died attempt blocks its key. 100 ms at
-	// least. Default 30 s.
+	// at a third. It bounds how long a died attempt blocks its key. 100 ms to
+	// 24 h. Default 30 s.
 	Lease time.Duration
-	// MaxHold ends the renewals of a handler that does not end. At least
-	// Lease. Default 15 min.
+	// MaxHold ends the renewals of a handler that does not end. Lease to 24 h.
+	// Default 15 min.
 	MaxHold time.Duration
 
 	// Orphan says what a duplicate of an attempt gets that died, panicked or
@@ -74,8 +74,8 @@ type Orphan string
 
 // The orphan modes.
 const (
-	OrphanRefuse        Orphan = "refuse"         // [ErrOutcomeUnknown], until settled
-	OrphanRerunUnmarked Orphan = "rerun-unmarked" // another run, unless [MarkEffect] was called
+	OrphanRefuse        Orphan = "refuse"         // ErrOutcomeUnknown, as long as the record is kept
+	OrphanRerunUnmarked Orphan = "rerun-unmarked" // another run, unless MarkEffect was called
 	OrphanRerun         Orphan = "rerun"          // another run
 )
 
@@ -103,7 +103,7 @@ type StoreDownRule string
 
 // The store-down rules.
 const (
-	StoreDownClosed StoreDownRule = "closed" // [ErrStoreUnavailable]; the handler does not run
+	StoreDownClosed StoreDownRule = "closed" // ErrStoreUnavailable; the handler does not run
 	StoreDownOpen   StoreDownRule = "open"   // the handler runs unprotected
 )
 

@@ -50,7 +50,10 @@ func (p Policy) checkDurations() error {
 		err = errors.Join(err, fmt.Errorf("Retention %v is not longer than Lease %v", p.Retention, p.Lease))
 	}
 	if p.MinRetention != 0 {
-		err = errors.Join(err, within("MinRetention", p.MinRetention, minRetention, p.Retention))
+		err = errors.Join(err, within("MinRetention", p.MinRetention, minRetention, maxRetention))
+	}
+	if p.MinRetention > p.Retention {
+		err = errors.Join(err, fmt.Errorf("MinRetention %v is longer than Retention %v", p.MinRetention, p.Retention))
 	}
 	return err
 }

@@ -42,7 +42,7 @@ func TestPolicyFaultsNameTheirFieldAndValue_L19(t *testing.T) {
 		{"retention too long", idempotency.Policy{Retention: 30*day + 1}, []string{"Retention is 720h0m0.000000001s"}},
 		{"retention not longer than lease", idempotency.Policy{Lease: time.Minute, Retention: time.Minute}, []string{"Retention 1m0s", "Lease 1m0s"}},
 		{"shortest retention too short", idempotency.Policy{MinRetention: time.Second - 1}, []string{"MinRetention is 999.999999ms"}},
-		{"shortest retention longer than retention", idempotency.Policy{Retention: time.Hour, MinRetention: time.Hour + 1}, []string{"MinRetention is 1h0m0.000000001s", "1h0m0s"}},
+		{"shortest retention longer than retention", idempotency.Policy{Retention: time.Hour, MinRetention: time.Hour + 1}, []string{"MinRetention 1h0m0.000000001s", "Retention 1h0m0s"}},
 		{"shortest retention negative", idempotency.Policy{MinRetention: -1}, []string{"MinRetention is -1ns"}},
 		{"request body", idempotency.Policy{MaxRequestBody: 512<<20 + 1}, []string{"MaxRequestBody is 536870913", "536870912"}},
 		{"request body negative", idempotency.Policy{MaxRequestBody: -1}, []string{"MaxRequestBody is -1"}},

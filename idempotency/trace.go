@@ -21,9 +21,9 @@ type Trace struct {
 	// LeaseLost is called when a running attempt loses its lease, on a
 	// goroutine of its own.
 	LeaseLost func(l LeaseLost)
-	// Settled is called when an ending that the store did not take at once was
+	// LateEnding is called when an ending that the store did not take at once was
 	// taken later, or given up; on a goroutine of its own.
-	Settled func(s Settled)
+	LateEnding func(l LateEnding)
 }
 
 // Finished describes an execution that ended.
@@ -34,7 +34,8 @@ type Finished struct {
 	ID string
 	// Outcome is set for executions that gave an answer.
 	Outcome Outcome
-	// Code is set for those that did not.
+	// Code is set for those that were refused one. A handler that panicked or
+	// ended its goroutine has neither, and Ending "fail".
 	Code Code
 	// Ending is the event that ended a claimed attempt: "complete", "release",
 	// "fail". A claim that was given back before its handler started ends with
@@ -60,8 +61,8 @@ type LeaseLost struct {
 	Reason string
 }
 
-// Settled describes an ending that was sent in the background.
-type Settled struct {
+// LateEnding describes an ending that was sent in the background.
+type LateEnding struct {
 	Operation, ID string
 	// Event is "complete", "release" or "fail".
 	Event string
@@ -75,7 +76,7 @@ func (g *Guard) finished(ctx context.Context, f Finished) {
 	}
 }
 
-// leaseLost and settled report on goroutines of their own: their callers watch
+// leaseLost and reportLate report on goroutines of their own: their callers watch
 // over leases and pending endings, which a logger or a hook that blocks must
 // not hold up.
 
@@ -89,22 +90,22 @@ func (g *Guard) leaseLost(l LeaseLost) {
 	})
 }
 
-// settledAs returns a report that holds on to nothing of its execution, since it
+// endedLate returns a report that holds on to nothing of its execution, since it
 // may be kept for long.
-func (g *Guard) settledAs(operation string, id store.ID, level slog.Level) func(store.Event, error) {
+func (g *Guard) endedLate(operation string, id store.ID, level slog.Level) func(store.Event, error) {
 	return func(event store.Event, err error) {
-		g.settled(Settled{Operation: operation, ID: id.Short(), Event: event.Name(), Err: err}, level)
+		g.reportLate(LateEnding{Operation: operation, ID: id.Short(), Event: event.Name(), Err: err}, level)
 	}
 }
 
-func (g *Guard) settled(s Settled, level slog.Level) {
+func (g *Guard) reportLate(l LateEnding, level slog.Level) {
 	g.aside(func() {
-		if s.Err != nil {
+		if l.Err != nil {
 			g.opts.logger.Log(context.Background(), level, "idempotency: an ending could not be recorded",
-				"operation", s.Operation, "id", s.ID, "event", s.Event, "error", s.Err)
+				"operation", l.Operation, "id", l.ID, "event", l.Event, "error", l.Err)
 		}
-		if hook := g.opts.trace.Settled; hook != nil {
-			g.contain("Settled", func() { hook(s) })
+		if hook := g.opts.trace.LateEnding; hook != nil {
+			g.contain("LateEnding", func() { hook(l) })
 		}
 	})
 }

@@ -117,8 +117,8 @@ func TestNoHookLogOrErrorRevealsKeyScopeOrAnswer_F83_A11_I10(t *testing.T) {
 		errs := troubles(t, p, "canary-scope", "canary-key", "canary-body")
 		require.Len(t, errs, 4)
 		assert.Len(t, p.trace.allLost(), 1)
-		assert.Len(t, p.trace.allSettled(), 2)
-		seen := p.log.String() + fmt.Sprintf("%+v %+v %+v", p.trace.allFinished(), p.trace.allLost(), p.trace.allSettled())
+		assert.Len(t, p.trace.allLateEndings(), 2)
+		seen := p.log.String() + fmt.Sprintf("%+v %+v %+v", p.trace.allFinished(), p.trace.allLost(), p.trace.allLateEndings())
 		for _, err := range errs {
 			seen += fmt.Sprintf("%v %+v\n", err, err)
 		}
@@ -136,14 +136,14 @@ func TestHooksThatPanicChangeNothing_F81_F82(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &process{node: newNode(newBackend()), log: &logs{}}
 		p.guard = guardOn(t, p.node, idempotency.WithLogger(p.log.logger()), idempotency.WithTrace(idempotency.Trace{
-			Finished:  func(context.Context, idempotency.Finished) { panic("in Finished") },
-			LeaseLost: func(idempotency.LeaseLost) { panic("in LeaseLost") },
-			Settled:   func(idempotency.Settled) { panic("in Settled") },
+			Finished:   func(context.Context, idempotency.Finished) { panic("in Finished") },
+			LeaseLost:  func(idempotency.LeaseLost) { panic("in LeaseLost") },
+			LateEnding: func(idempotency.LateEnding) { panic("in LateEnding") },
 		}))
 		assert.Len(t, troubles(t, p, "tenant", "k", "a"), 4)
 		_, err := p.operation(t).Execute(t.Context(), call("l"), takes(2*lease, "b"))
 		require.NoError(t, err, "the watchdog lives on")
-		for _, hook := range []string{"Finished", "LeaseLost", "Settled"} {
+		for _, hook := range []string{"Finished", "LeaseLost", "LateEnding"} {
 			assert.Contains(t, p.log.String(), "in "+hook)
 		}
 	})

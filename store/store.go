@@ -11,7 +11,11 @@ import (
 //
 // A context bounds how long a caller waits, nothing else: an event whose call
 // returned an error may have been executed, or may be executed later. Every
-// event can be sent again.
+// event can be sent again. With a context that has ended already, every method
+// returns an error that wraps [ErrUnavailable].
+//
+// A store keeps no slice that it was given, and gives away none that it keeps:
+// the bytes of answers are copied both ways.
 type Store interface {
 	// Apply executes one event on the record of id, atomically and as [Step]
 	// says. Errors: [ErrUnavailable], [ErrUnreadable], [ErrInvalid].
@@ -22,8 +26,8 @@ type Store interface {
 	// others'. Never called with more than [MaxRenewals].
 	Renew(ctx context.Context, renewals []Renewal) []RenewResult
 
-	// Lookup returns the record of id as it is stored, or the absent record.
-	// Whether a lease has lapsed is for a claim to say, not for a reader: the
+	// Lookup returns the record of id as it is stored, or the absent record; one
+	// that has expired is absent ([Record.Live]). Whether a lease has lapsed is for a claim to say, not for a reader: the
 	// record carries the store's time and the reader has another. Errors:
 	// [ErrUnavailable], [ErrUnreadable].
 	Lookup(ctx context.Context, id ID) (Record, error)

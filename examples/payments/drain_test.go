@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -131,6 +133,43 @@ func TestDrainLimitEndsWithStatus1(t *testing.T) {
 	assert.Equal(t, "interrupted", got.code(), "%+v", got)
 	assert.Equal(t, 1, service.exit(t))
 	assert.InDelta(t, drainLimit.Seconds(), time.Since(began).Seconds(), 2)
-	assert.Contains(t, service.stderr.String(), "not finished within 10s")
+	assert.Contains(t, service.stderr.String(), "still running after 10s")
 	assert.Zero(t, receive(t, deaf).status, "the connection was cut")
+}
+
+// A request that the guard does not know of yet, because its body is still
+// arriving, is running as well.
+func TestDrainWaitsForABodyThatIsStillArriving_P6(t *testing.T) {
+	t.Parallel()
+	service := launch(t, "-redis", "memory")
+	health := func() int { return service.send(t, get("", "/healthz")).status }
+	conn, err := net.Dial("tcp", strings.TrimPrefix(service.url, "http://"))
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	body := `{"amount":1999,"currency":"EUR","source":"tok_visa"}`
+	_, err = fmt.Fprintf(conn, "POST /v1/payments HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sk_test_acme\r\n"+
+		"Idempotency-Key: k\r\nContent-Length: %d\r\n\r\n%s", len(body), body[:10])
+	require.NoError(t, err)
+	require.Equal(t, 200, health(), "the server has seen the request before")
+	require.NoError(t, service.process.Signal(syscall.SIGTERM))
+	require.Eventually(t, func() bool { return health() == 503 }, 5*time.Second, 10*time.Millisecond)
+	time.Sleep(2 * lastWords) // longer than a server without requests takes to close
+	assert.Equal(t, 503, health(), "the listener is still open")
+	_, err = conn.Write([]byte(body[10:]))
+	require.NoError(t, err)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(t, err)
+	defer func() { _ = resp.Body.Close() }()
+	assert.Equal(t, 201, resp.StatusCode)
+	assert.Zero(t, service.exit(t))
+}
+
+// What waits to be released in a Redis that is down does not decide about the
+// exit status: nothing was running.
+func TestDrainWithRedisDownEndsWithStatus0(t *testing.T) {
+	t.Parallel()
+	service := launch(t, "-redis", "redis://127.0.0.1:1", "-lease", "2s")
+	assert.Equal(t, 503, service.send(t, post("acme", "k", "tok_visa")).status)
+	require.NoError(t, service.process.Signal(syscall.SIGTERM))
+	assert.Zero(t, service.exit(t))
 }

@@ -93,7 +93,7 @@ func serve(ctx context.Context, l net.Listener, api http.Handler, guard *idempot
 	case <-ctx.Done():
 	}
 	log.Info("draining")
-	err := drain(ctx, gate, guard, server)
+	err := drain(ctx, gate, guard, server, log)
 	if ended := <-served; !errors.Is(ended, http.ErrServerClosed) {
 		err = errors.Join(err, ended)
 	}

@@ -26,7 +26,6 @@ var (
 	errNotFound        = failure{status: 404, code: "not_found", detail: "There is no such payment."}
 	errInternal        = failure{status: 500, code: "internal", detail: "The service failed."}
 	errUnhealthy       = failure{status: 503, code: "unhealthy", detail: "The store of idempotency records cannot serve."}
-	errDraining        = failure{status: 503, code: "draining", detail: "This instance is shutting down.", retryAfter: time.Second}
 	errNotMarked       = failure{status: 503, code: "effect_not_marked", detail: "Nothing was charged."}
 
 	errDeclined      = failure{status: 402, code: "card_declined", detail: "The card was declined."}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/reprise-go/reprise/idempotency"
 )
@@ -33,6 +34,9 @@ func New(guard *idempotency.Guard, opts ...Option) (*Middleware, error) {
 	if o.scope == nil {
 		return nil, errors.New("idemhttp: no scope: choose Scope(func) or, openly, GlobalScope()")
 	}
+	if err := checkHeaderNames(guard.Policy().Headers); err != nil {
+		return nil, fmt.Errorf("idemhttp: the guard's Policy.Headers: %w", err)
+	}
 	return &Middleware{guard: guard, opts: o}, nil
 }
 
@@ -43,8 +47,9 @@ type Mux interface {
 }
 
 // Handle mounts a protected handler. The pattern is the operation's name, so
-// two patterns are two operations, and a renamed route forgets its keys.
-// Policies are applied over the guard's, left to right. Errors name the route
+// two patterns are two operations, and a renamed route forgets its keys. A
+// pattern for a method that is never protected, such as GET, is an error unless
+// the policy is [idempotency.KeyOff]. Policies are applied over the guard's, left to right. Errors name the route
 // and what is wrong; a pattern that the mux refuses panics there, as always.
 func (m *Middleware) Handle(mux Mux, pattern string, handler http.Handler, policies ...idempotency.Policy) error {
 	if mux == nil {
@@ -52,6 +57,9 @@ func (m *Middleware) Handle(mux Mux, pattern string, handler http.Handler, polic
 	}
 	if isNil(handler) {
 		return fmt.Errorf("idemhttp: %s: the handler is nil", pattern)
+	}
+	if method, _, ok := strings.Cut(pattern, " "); ok && isSafe(method) && !keyOff(policies) {
+		return fmt.Errorf("idemhttp: %s: %s is never protected: mount it on the mux itself", pattern, method)
 	}
 	protect, err := m.Protect(pattern, policies...)
 	if err != nil {
@@ -80,9 +88,6 @@ func (m *Middleware) Protect(
 	if err != nil {
 		return nil, fmt.Errorf("idemhttp: %w", err)
 	}
-	if err := checkHeaderNames(op.Policy().Headers); err != nil {
-		return nil, fmt.Errorf("idemhttp: %s: the guard's Policy.Headers: %w", operation, err)
-	}
 	recorded := recordedHeaders(append(slices.Clone(m.opts.headers), op.Policy().Headers...))
 	return func(next http.Handler) http.Handler {
 		if isNil(next) {
@@ -90,6 +95,10 @@ func (m *Middleware) Protect(
 		}
 		return &route{m: m, op: op, policy: op.Policy(), recorded: recorded, next: next}
 	}, nil
+}
+
+func keyOff(policies []idempotency.Policy) bool {
+	return len(policies) > 0 && policies[len(policies)-1].Key == idempotency.KeyOff
 }
 
 func isNil(handler http.Handler) bool {

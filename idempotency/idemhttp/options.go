@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/reprise-go/reprise/idempotency"
 )
@@ -62,8 +63,8 @@ func KeyHeader(name string, aliases ...string) Option {
 	return func(o *options) error {
 		o.keyHeaders = nil
 		for _, n := range append([]string{name}, aliases...) {
-			if !isToken(n) {
-				return fmt.Errorf("KeyHeader: %q is not a header field name", n)
+			if !isToken(n) || notForKeys(n) {
+				return fmt.Errorf("KeyHeader: %q is not a header field name, or has another meaning", n)
 			}
 			n = http.CanonicalHeaderKey(n)
 			if slices.Contains(o.keyHeaders, n) {
@@ -73,6 +74,16 @@ func KeyHeader(name string, aliases ...string) Option {
 		}
 		return nil
 	}
+}
+
+// notForKeys knows request fields that mean something else.
+func notForKeys(name string) bool {
+	name = http.CanonicalHeaderKey(name)
+	switch name {
+	case "Authorization", "Cookie", "Host", "Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
+		return true
+	}
+	return strings.HasPrefix(name, "Content-") || strings.HasPrefix(name, "Proxy-")
 }
 
 // StrictKeys accepts keys only as a quoted RFC 9651 string, as the IETF draft

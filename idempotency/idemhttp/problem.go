@@ -73,9 +73,9 @@ func problems() [13]problem {
 		{idempotency.ErrInProgress, 409, "Request in progress", "A request with this idempotency key is still being processed.", true, newKeyUnsafe, markConflict, defaultRetryAfter},
 		{idempotency.ErrOutcomeUnknown, 409, "Outcome unknown", "An earlier attempt with this idempotency key was started and its outcome is not known.", false, newKeyUnsafe, markUnknown, 0},
 		{idempotency.ErrResultUnavailable, 409, "Result unavailable", "The operation is done, but its response was not kept.", false, newKeyUnsafe, markUnavailable, 0},
-		{idempotency.ErrScopeMissing, 500, "Scope missing", "The server could not tell on whose behalf the request is made. Nothing was started.", false, newKeyUnsafe, markRejected, 0},
-		{idempotency.ErrStoreUnavailable, 503, "Idempotency store unavailable", "The server cannot check the idempotency key at the moment. Nothing was started.", true, newKeyUnsafe, markRejected, defaultRetryAfter},
-		{idempotency.ErrDraining, 503, "Shutting down", "This server is shutting down. Nothing was started.", true, newKeyUnsafe, markRejected, defaultRetryAfter},
+		{idempotency.ErrScopeMissing, 500, "Scope missing", "The server could not tell on whose behalf the request is made. The request was not started.", false, newKeyUnsafe, markRejected, 0},
+		{idempotency.ErrStoreUnavailable, 503, "Idempotency store unavailable", "The server cannot check the idempotency key at the moment. This request was not started; an earlier one with the same key may have been.", true, newKeyUnsafe, markRejected, defaultRetryAfter},
+		{idempotency.ErrDraining, 503, "Shutting down", "This server is shutting down. This request was not started; an earlier one with the same key may have been.", true, newKeyUnsafe, markRejected, defaultRetryAfter},
 		{idempotency.ErrLeaseLost, 503, "Claim lost", "The server lost its claim on this idempotency key while it was working.", true, newKeyUnsafe, markUnknown, defaultRetryAfter},
 		{idempotency.ErrRecordUnreadable, 503, "Record unreadable", "The record of this idempotency key cannot be read by this server.", false, newKeyUnsafe, markRejected, 0},
 	}
@@ -107,21 +107,16 @@ func (p problem) body() problemBody {
 	return body
 }
 
-// writeProblem answers with the problem of a code. Fields that describe another
-// body are removed from the header; all else that is set there stays: the mark,
-// a Retry-After that knows better than the default, and the Location of a
-// result that was not kept.
-func writeProblem(w http.ResponseWriter, code idempotency.Code) {
-	p := problemOf(code)
+// writeProblem answers with a problem. Fields that describe another body are
+// removed from the header; all else that is set there stays: the mark, a
+// Retry-After, and the Location of a result that was not kept.
+func writeProblem(w http.ResponseWriter, p problem) {
 	h := w.Header()
 	for _, name := range []string{"Content-Length", "Content-Encoding", "Content-Disposition", "Etag", "Last-Modified"} {
 		h.Del(name)
 	}
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
-	if p.retryAfter > 0 && h.Get("Retry-After") == "" {
-		h.Set("Retry-After", retryAfterSeconds(p.retryAfter))
-	}
 	w.WriteHeader(p.status)
 	// A client that has gone misses nothing: it asks again and is told again.
 	_ = json.NewEncoder(w).Encode(p.body()) //nolint:errchkjson // strings and booleans always encode

@@ -47,7 +47,7 @@ func TestProblemTable(t *testing.T) {
 		t.Run(tt.name+" "+string(tt.code), func(t *testing.T) {
 			t.Parallel()
 			w := httptest.NewRecorder()
-			writeProblem(w, tt.code)
+			WriteError(w, &idempotency.Error{Code: tt.code})
 
 			assert.Equal(t, tt.status, w.Code)
 			assert.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
@@ -82,19 +82,20 @@ func TestProblemReplacesTheHeaderOfAnotherBody(t *testing.T) {
 	w.Header().Set("Etag", `"1"`)
 	w.Header().Set("Location", "/payments/1")
 	w.Header().Set("Retry-After", "7")
-	writeProblem(w, idempotency.ErrInProgress)
+	WriteError(w, &idempotency.Error{Code: idempotency.ErrInProgress})
 	assert.Equal(t, http.Header{
-		"Content-Type":  {"application/problem+json"},
-		"Cache-Control": {"no-store"},
-		"Location":      {"/payments/1"},
-		"Retry-After":   {"7"},
+		"Content-Type":       {"application/problem+json"},
+		"Cache-Control":      {"no-store"},
+		"Idempotency-Status": {"conflict"},
+		"Location":           {"/payments/1"},
+		"Retry-After":        {"1"},
 	}, w.Header())
 }
 
 func TestUnknownCodeIsAnInternalError(t *testing.T) {
 	t.Parallel()
 	w := httptest.NewRecorder()
-	writeProblem(w, "no_such_code")
+	WriteError(w, &idempotency.Error{Code: "no_such_code"})
 	assert.Equal(t, http.StatusInternalServerError, w.Code)
 	assert.Contains(t, w.Body.String(), `"retryable":false`)
 }

@@ -115,20 +115,46 @@ func undecodable(err error) idempotency.Code {
 
 // refuse answers with a problem.
 func (rt *route) refuse(w http.ResponseWriter, r *http.Request, refused *idempotency.Error) {
-	h := w.Header()
-	p := problemOf(refused.Code)
-	rt.prepare(h, r, p.mark)
-	if refused.RetryAfter > 0 {
-		h.Set("Retry-After", retryAfterSeconds(refused.RetryAfter))
-	}
-	if location := keptLocation(refused.Answer); location != "" {
-		h.Set("Location", location)
-	}
+	p := describe(w.Header(), refused)
+	rt.prepare(w.Header(), r, p.mark)
 	if rt.m.opts.writeError != nil {
 		rt.m.opts.writeError(w, r, p.status, refused)
 		return
 	}
-	writeProblem(w, refused.Code)
+	writeProblem(w, p)
+}
+
+// WriteError answers with the problem of a refusal, as the middleware does: for
+// an [ErrorWriter] that leaves some to the default, and for middleware around
+// that wants to answer alike.
+func WriteError(w http.ResponseWriter, refused *idempotency.Error) {
+	p := describe(w.Header(), refused)
+	w.Header().Set(headerStatus, p.mark)
+	writeProblem(w, p)
+}
+
+// describe returns the problem of a refusal and sets the header fields that
+// belong to it.
+func describe(h http.Header, refused *idempotency.Error) problem {
+	p := problemOf(refused.Code)
+	wait := refused.RetryAfter
+	if wait <= 0 {
+		wait = p.retryAfter
+	}
+	if wait > 0 {
+		h.Set("Retry-After", retryAfterSeconds(wait))
+	}
+	if location := keptLocation(refused.Answer); location != "" {
+		h.Set("Location", location)
+	}
+	switch refused.Code {
+	case idempotency.ErrKeyMissing, idempotency.ErrKeyInvalid:
+		if refused.Err != nil { // names the field and the reason, never the key
+			p.detail += " " + refused.Err.Error() + "."
+		}
+	default:
+	}
+	return p
 }
 
 // keptLocation is where the result of an operation is whose answer was not kept.

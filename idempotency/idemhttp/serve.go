@@ -49,11 +49,17 @@ func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // protectable reports whether a request may change something, and is not gRPC,
 // which has interceptors of its own.
 func protectable(r *http.Request) bool {
-	switch r.Method {
+	return !isSafe(r.Method) && !isGRPC(r.Header.Get("Content-Type"))
+}
+
+// isSafe knows the methods that change nothing (RFC 9110, 9.2.1), and CONNECT,
+// which has no answer to keep.
+func isSafe(method string) bool {
+	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodConnect:
-		return false
+		return true
 	}
-	return !isGRPC(r.Header.Get("Content-Type"))
+	return false
 }
 
 // isGRPC knows application/grpc, with +proto and the like, and grpc-web.
@@ -89,7 +95,7 @@ func (rt *route) key(r *http.Request) (string, error) {
 		found, from = key, name
 	}
 	if from == "" {
-		return "", errNoKey
+		return "", fmt.Errorf("%w in %s", errNoKey, strings.Join(rt.m.opts.keyHeaders, " or "))
 	}
 	return found, nil
 }

@@ -90,9 +90,9 @@ func canaryTenant(r *http.Request) (string, error) {
 
 func (a *aviary) trace() idempotency.Trace {
 	return idempotency.Trace{
-		Finished:  func(_ context.Context, f idempotency.Finished) { fmt.Fprintf(a.traced, "%+v %v\n", f, f.Err) },
-		LeaseLost: func(l idempotency.LeaseLost) { fmt.Fprintf(a.traced, "%+v\n", l) },
-		Settled:   func(s idempotency.Settled) { fmt.Fprintf(a.traced, "%+v %v\n", s, s.Err) },
+		Finished:   func(_ context.Context, f idempotency.Finished) { fmt.Fprintf(a.traced, "%+v %v\n", f, f.Err) },
+		LeaseLost:  func(l idempotency.LeaseLost) { fmt.Fprintf(a.traced, "%+v\n", l) },
+		LateEnding: func(s idempotency.LateEnding) { fmt.Fprintf(a.traced, "%+v %v\n", s, s.Err) },
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 func TestC1_HundredEqualRequestsOverThreeNodes(t *testing.T) {
@@ -113,6 +115,24 @@ func (g *pipelineGap) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.
 		g.between(ctx, cmds[0])
 		return next(ctx, cmds[1:])
 	}
+}
+
+func TestC10_CompletionBeforeADelayedClaimIsAReplay(t *testing.T) {
+	t.Parallel()
+	handler, started, goOn := blocking(t)
+	n := newNode(t, redistest.Start(t), setup{handler: handler})
+	c := call{key: newKey()}
+	first := background(t, n.URL, c)
+	<-started
+	held := n.line.Hold("get", 1) // the duplicate's claim is on its way …
+	second := background(t, n.URL, c)
+	<-held.First()
+	close(goOn)
+	done := <-first // … while the answer is recorded
+	requireExecuted(t, done)
+	held.Deliver()
+	requireReplay(t, done, <-second)
+	assert.Equal(t, 1, n.Runs())
 }
 
 // A completion that races with a duplicate's claim is either not yet there or

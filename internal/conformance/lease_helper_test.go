@@ -38,7 +38,7 @@ func withoutRetries(o *redis.Options) { o.MaxRetries = -1 }
 type events struct {
 	finished chan idempotency.Finished
 	lost     chan idempotency.LeaseLost
-	settled  chan idempotency.Settled
+	settled  chan idempotency.LateEnding
 }
 
 func newEvents() *events {
@@ -46,15 +46,15 @@ func newEvents() *events {
 	return &events{
 		finished: make(chan idempotency.Finished, plenty),
 		lost:     make(chan idempotency.LeaseLost, plenty),
-		settled:  make(chan idempotency.Settled, plenty),
+		settled:  make(chan idempotency.LateEnding, plenty),
 	}
 }
 
 func (e *events) trace() idempotency.Trace {
 	return idempotency.Trace{
-		Finished:  func(_ context.Context, f idempotency.Finished) { e.finished <- f },
-		LeaseLost: func(l idempotency.LeaseLost) { e.lost <- l },
-		Settled:   func(s idempotency.Settled) { e.settled <- s },
+		Finished:   func(_ context.Context, f idempotency.Finished) { e.finished <- f },
+		LeaseLost:  func(l idempotency.LeaseLost) { e.lost <- l },
+		LateEnding: func(s idempotency.LateEnding) { e.settled <- s },
 	}
 }
 

@@ -211,6 +211,17 @@ func TestP11_TwoServicesOnOneRedisDoNotMeet(t *testing.T) {
 	assert.Equal(t, 1, b.Runs())
 }
 
+func TestSafeMethodsCannotBeMountedAsProtected(t *testing.T) {
+	t.Parallel()
+	s := newService(t, setup{})
+	for _, method := range []string{"GET", "HEAD", "OPTIONS", "TRACE", "CONNECT"} {
+		err := s.MW.Handle(s.Mux, method+" /safe", http.NotFoundHandler())
+		require.ErrorContains(t, err, method+" is never protected")
+	}
+	off := idempotency.Policy{Key: idempotency.KeyOff}
+	require.NoError(t, s.MW.Handle(s.Mux, "GET /off", http.NotFoundHandler(), off))
+}
+
 // http.TimeoutHandler on either side: outside, its deadline reaches the handler
 // and what the handler answers in the end is recorded; inside, its own 503 is
 // not.

@@ -95,11 +95,13 @@ func TestR4_CredentialsAndConnectionFieldsAreNotReplayed(t *testing.T) {
 		h.Set("Server", "original")
 		h.Set("Date", "Sun, 01 Jan 2023 00:00:00 GMT")
 		h.Set("X-Other", "1")
+		h.Set("Keep-Alive", "timeout=5")
+		h.Set("Proxy-Authenticate", "Basic")
 		w.WriteHeader(201)
 	}})
 	first, second := twice(t, s, call{})
 	assert.Equal(t, "session=secret", first.Header.Get("Set-Cookie"), "the first caller gets all of it")
-	for _, name := range []string{"Set-Cookie", "Www-Authenticate", "Server", "X-Other"} {
+	for _, name := range []string{"Set-Cookie", "Www-Authenticate", "Server", "X-Other", "Keep-Alive", "Proxy-Authenticate"} {
 		assert.NotEmpty(t, first.Header.Get(name))
 		assert.Empty(t, second.Header[name], name)
 	}

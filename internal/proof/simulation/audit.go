@@ -15,7 +15,7 @@ import (
 // resolves it.
 func (w *world) audit() {
 	time.Sleep(6 * w.plan.lease)
-	w.packets.Wait()
+	w.awaitPackets()
 	time.Sleep(2 * w.plan.lease)
 	if w.unharmed() {
 		time.Sleep(patience)

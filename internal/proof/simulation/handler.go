@@ -89,7 +89,7 @@ func (r *run) handle() idempotency.Answer {
 	}
 	if s.ending == releases {
 		r.count(HandlerReleased)
-		r.start.nothing = true
+		r.world.judge.nothing(r.start)
 		idempotency.Release(r.ctx)
 		return r.final('x')
 	}
@@ -199,7 +199,7 @@ func (r *run) giveUp() idempotency.Answer { return r.unfinished(idempotency.Clas
 
 func (r *run) unfinished(class idempotency.Class) idempotency.Answer {
 	if class == idempotency.ClassRelease && !r.start.marked && r.ctx.Err() == nil {
-		r.start.nothing = true
+		r.world.judge.nothing(r.start)
 	}
 	return r.answer(class, 'x')
 }

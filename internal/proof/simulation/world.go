@@ -62,13 +62,14 @@ type world struct {
 	judge *judge
 	db    *database
 	calm  bool // no more faults
+	// packets is how many are still on their way.
+	packets int
 
 	processes []*process
 	keys      []string
 	ids       []store.ID
 
 	clients sync.WaitGroup // client loops and what comes by itself
-	packets sync.WaitGroup // late executions
 	calls   sync.WaitGroup // executions, those of dead processes included
 	over    chan struct{}  // closed when the dead may be buried
 }
@@ -101,7 +102,7 @@ func (w *world) run() {
 	w.mu.Lock()
 	w.calm = true
 	w.mu.Unlock()
-	w.packets.Wait()
+	w.awaitPackets()
 	w.audit()
 	close(w.over)
 	w.calls.Wait()
@@ -110,7 +111,7 @@ func (w *world) run() {
 	for _, p := range w.processes {
 		_ = p.guard.Shutdown(ended)
 	}
-	w.packets.Wait()
+	w.awaitPackets()
 }
 
 // client sends its requests one after the other. When its process dies it goes
@@ -197,10 +198,30 @@ func (w *world) drain(rng dice, p *process) {
 
 // later executes a packet that is still on its way.
 func (w *world) later(after time.Duration, execute func()) {
-	w.packets.Go(func() {
+	w.mu.Lock()
+	w.packets++
+	w.mu.Unlock()
+	go func() {
 		time.Sleep(after)
 		execute()
-	})
+		w.mu.Lock()
+		w.packets--
+		w.mu.Unlock()
+	}()
+}
+
+// awaitPackets returns when none is on its way. (A WaitGroup is not for groups
+// that grow while somebody waits.)
+func (w *world) awaitPackets() {
+	for w.underWay() > 0 {
+		time.Sleep(w.plan.lease)
+	}
+}
+
+func (w *world) underWay() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.packets
 }
 
 func (w *world) isCalm() bool {
