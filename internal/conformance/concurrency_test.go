@@ -124,7 +124,7 @@ func TestC10_CompletionBeforeADelayedClaimIsAReplay(t *testing.T) {
 	c := call{key: newKey()}
 	first := background(t, n.URL, c)
 	<-started
-	held := n.line.Hold("get", 1) // the duplicate's claim is on its way …
+	held := n.line.Hold("evalsha", 1) // the duplicate's claim is on its way …
 	second := background(t, n.URL, c)
 	<-held.First()
 	close(goOn)
