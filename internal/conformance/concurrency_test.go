@@ -120,11 +120,12 @@ func (g *pipelineGap) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.
 func TestC10_CompletionBeforeADelayedClaimIsAReplay(t *testing.T) {
 	t.Parallel()
 	handler, started, goOn := blocking(t)
-	n := newNode(t, redistest.Start(t), setup{handler: handler})
+	ns := namespaceOf(t)
+	n := newNode(t, redistest.Start(t), setup{namespace: ns, handler: handler})
 	c := call{key: newKey()}
 	first := background(t, n.URL, c)
 	<-started
-	held := n.line.Hold("evalsha", 1) // the duplicate's claim is on its way …
+	held := n.line.Hold(recordName(ns, idOf(c.key)), 1) // the duplicate's claim is on its way …
 	second := background(t, n.URL, c)
 	<-held.First()
 	close(goOn)
