@@ -33,8 +33,12 @@
 // # What clients see
 //
 // Answers carry Idempotency-Status: executed (recorded, the first answer),
-// replayed (with Idempotent-Replayed: true and the time of the recording),
-// unrecorded (the handler's true answer, which is not final), and for problems
-// conflict, mismatch, unknown, unavailable, rejected. Problems are RFC 9457
-// application/problem+json with a stable code.
+// replayed (with Idempotent-Replayed: true and Idempotency-Recorded-At),
+// unrecorded (the handler's true answer, which a retry will not get: it was not
+// recorded, not yet, or without its body), unprotected, ignored (no protection
+// applied to this request), and for problems conflict, mismatch, unknown,
+// unavailable, rejected. Problems are RFC 9457 application/problem+json with a
+// stable code. Protected answers say Cache-Control: no-store unless the handler
+// says otherwise. A replay is what was recorded, whatever content coding its
+// client would accept: compress outside.
 package idemhttp

@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -197,6 +199,7 @@ func TestA9_A11_F83_NoKeyScopeOrPayloadWhereItDoesNotBelong(t *testing.T) {
 	for name, value := range a.srv.Dump() {
 		dump.WriteString(name + "\n" + value + "\n")
 	}
+	dump.WriteString(a.written())
 	// What is meant to be seen is there, so the search would find the rest.
 	require.Contains(t, dump.String(), canaryResponse)
 	require.Contains(t, dump.String(), canaryRecorded)
@@ -219,6 +222,23 @@ func TestA9_A11_F83_NoKeyScopeOrPayloadWhereItDoesNotBelong(t *testing.T) {
 	for _, canary := range neverInRedis {
 		assert.Zero(t, strings.Count(dump.String(), canary), "%s in Redis: %s", canary, around(dump.String(), canary))
 	}
+}
+
+// written returns every byte that Redis was told to write, short-lived records
+// included: its append-only file holds all of them.
+func (a *aviary) written() string {
+	all := new(strings.Builder)
+	err := filepath.WalkDir(a.srv.Dir(), func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		all.Write(data)
+		return err
+	})
+	require.NoError(a.t, err)
+	require.Contains(a.t, all.String(), canaryResponse, "the file is read")
+	return all.String()
 }
 
 // around shows where a text was found.

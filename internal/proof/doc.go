@@ -6,8 +6,10 @@
 //     time, one seed after the other.
 //   - linearizability: histories of redisstore on a real server, judged by
 //     porcupine with [store.Step] as the sequential model.
-//   - broken: cores that are wrong on purpose. Both layers must catch them,
-//     or their silence about the right core means nothing.
+//
+// Both layers must catch cores that are wrong on purpose (storetest/broken, and
+// scripts that are edited on their way to Redis), or their silence about the
+// right core means nothing.
 //
 // It is a module of its own, so that its dependencies stay out of the
 // library's.

@@ -92,7 +92,7 @@ func (c *client) claim(know *holding) store.Event {
 		Operation:   know.attempt.Operation,
 		Lease:       know.attempt.Lease,
 		Retention:   know.attempt.Retention,
-		TakeOver:    store.TakeOver(c.rng.IntN(3)), //nolint:gosec // a mode
+		TakeOver:    store.TakeOver(c.rng.IntN(3)),
 		Wait:        c.rng.IntN(4) == 0,
 	}
 }

@@ -137,7 +137,7 @@ func (h *history) text() string {
 		call int64
 		text string
 	}
-	var lines []line
+	lines := make([]line, 0, h.size())
 	for _, op := range h.answered {
 		lines = append(lines, line{op.Call, fmt.Sprintf("%10d … %10d  client %d  %s\n", op.Call/1000, op.Return/1000,
 			op.ClientId, describe(op.Input.(Input), op.Output.(Output)))}) //nolint:forcetypeassert // by construction

@@ -114,14 +114,14 @@ func (m model) step(states []state, in Input, out Output) []state {
 func (m model) meanwhile(states []state, until store.Instant) []state {
 	all := states
 	for len(states) > 0 {
-		var next []state
+		next := make([]state, 0, len(states))
 		for _, s := range states {
 			for number := range m.unanswered {
 				next = append(next, m.sometime(s, number, until)...)
 			}
 		}
 		states = thin(next)
-		all = append(all[:len(all):len(all)], states...)
+		all = append(slices.Clip(all), states...)
 	}
 	return all
 }

@@ -3,6 +3,7 @@ package linearizability
 import (
 	"fmt"
 	"math"
+	"strconv"
 
 	"github.com/reprise-go/reprise/store"
 )
@@ -26,7 +27,7 @@ func (m moment) within(least, most store.Instant) moment {
 // String gives the instant, or its bounds.
 func (m moment) String() string {
 	if m.least == m.most {
-		return fmt.Sprint(int64(m.least))
+		return strconv.FormatInt(int64(m.least), 10)
 	}
 	return fmt.Sprintf("%d…%d", int64(m.least), int64(m.most))
 }

@@ -2,7 +2,7 @@ package linearizability_test
 
 import (
 	"context"
-	"crypto/sha1" //nolint:gosec // it names scripts in Redis
+	"crypto/sha1"
 	"encoding/hex"
 	"os"
 	"strings"
@@ -122,7 +122,7 @@ func source(t *testing.T, name string) string {
 }
 
 func hash(text string) string {
-	sum := sha1.Sum([]byte(text)) //nolint:gosec // it names scripts in Redis
+	sum := sha1.Sum([]byte(text))
 	return hex.EncodeToString(sum[:])
 }
 

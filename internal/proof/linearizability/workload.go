@@ -61,7 +61,7 @@ func (w Workload) Run(ctx context.Context, ways ...store.Store) (*Histories, err
 	var clients sync.WaitGroup
 	errs := make([]error, Clients)
 	for i := range Clients {
-		rng := rand.New(rand.NewPCG(w.Seed, uint64(i))) //nolint:gosec // repeatable by design
+		rng := rand.New(rand.NewPCG(w.Seed, uint64(i)))
 		c := &client{
 			workloadRun: run, store: ways[i%len(ways)], number: i, rng: rng,
 			holding: make(map[*history]*holding),
@@ -87,7 +87,7 @@ type workloadRun struct {
 // fresh begins a history. The caller holds mu, or is alone.
 func (r *workloadRun) fresh() *history {
 	r.drawn++
-	h := &history{id: store.NewID("proof", fmt.Sprint(r.Seed), fmt.Sprint(r.drawn))}
+	h := &history{id: store.NewID("proof", "proof", fmt.Sprintf("%d/%d", r.Seed, r.drawn))}
 	r.all = append(r.all, h)
 	return h
 }

@@ -20,7 +20,7 @@ const (
 )
 
 func newDice(seed uint64, actor, number uint64) dice {
-	return dice{rand.New(rand.NewPCG(seed, actor<<56|number))} //nolint:gosec // repeatable by design
+	return dice{rand.New(rand.NewPCG(seed, actor<<56|number))}
 }
 
 // between draws a duration, to the nanosecond, and never 0.

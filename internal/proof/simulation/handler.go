@@ -60,8 +60,8 @@ type run struct {
 	*process
 	script script
 	start  *start
-	ctx    context.Context //nolint:containedctx // a handler's, for as long as it runs
-	cut    bool            // saw its context's end
+	ctx    context.Context
+	cut    bool // saw its context's end
 }
 
 // handle is the handler. It is honest: it says that nothing happened only if

@@ -43,7 +43,7 @@ func TestSimulationOfManySeedsBreaksNoRule(t *testing.T) {
 		seeds = min(seeds, 10_000)
 	}
 	if n := os.Getenv(seedsEnv); n != "" {
-		seeds = int(number(t, n)) //nolint:gosec // a count
+		seeds = int(number(t, n))
 	}
 	began := time.Now()
 	tally := runShards(t, seeds)
@@ -94,7 +94,7 @@ func runShards(t *testing.T, seeds int) simulation.Tally {
 	children := make([]*exec.Cmd, shards)
 	for i := range children {
 		first, end := seeds*i/shards, seeds*(i+1)/shards
-		child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v") //nolint:gosec // itself
+		child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
 		child.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=400", fmt.Sprintf("%s=%d-%d", shardEnv, first, end))
 		child.Stdout, child.Stderr = &outputs[i], &outputs[i]
 		require.NoError(t, child.Start())

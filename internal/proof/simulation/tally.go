@@ -89,7 +89,7 @@ func (t *Tally) Below(floor int) []Kind {
 	var rare []Kind
 	for k, n := range t {
 		if n < floor {
-			rare = append(rare, Kind(k)) //nolint:gosec // an index of the array
+			rare = append(rare, Kind(k))
 		}
 	}
 	return rare

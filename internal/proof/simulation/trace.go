@@ -57,7 +57,7 @@ func (t *trace) hash() uint64 {
 	for i := range t.entries {
 		e := &t.entries[i]
 		for _, n := range [...]int64{int64(e.at), int64(e.process), int64(e.key), int64(e.owner), e.token} {
-			number(uint64(n)) //nolint:gosec // any bits will do
+			number(uint64(n))
 		}
 		text(e.what)
 		text(e.verdict)

@@ -93,7 +93,7 @@ func newWorld(seed uint64, open Open) *world {
 
 func (w *world) run() {
 	for i := range w.plan.clients {
-		rng := newDice(w.seed, clientDice, uint64(i)) //nolint:gosec // an index
+		rng := newDice(w.seed, clientDice, uint64(i))
 		w.clients.Go(func() { w.client(rng) })
 		time.Sleep(time.Nanosecond) // so that processes are numbered in this order
 	}
