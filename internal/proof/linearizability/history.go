@@ -80,6 +80,8 @@ const (
 	// maxUnanswered bounds the operations in a row that may have happened at any
 	// time: what the record can be doubles with each, until an answer tells.
 	maxUnanswered = 5
+	// maxUnansweredInAll bounds them in all, because some are never told about.
+	maxUnansweredInAll = 8
 )
 
 // full reports whether the record has had its share. Calls under way are not
@@ -87,7 +89,8 @@ const (
 func (h *history) full() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.size() >= PerRecord-Clients || h.replays >= maxReplays || h.inARow >= maxUnanswered
+	return h.size() >= PerRecord-Clients || h.replays >= maxReplays || h.inARow >= maxUnanswered ||
+		len(h.unanswered) >= maxUnansweredInAll
 }
 
 func (h *history) size() int { return len(h.answered) + len(h.unanswered) }
