@@ -87,6 +87,7 @@ func (s *service) createPayment(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Location", "/v1/payments/"+c.payment.ID)
+	w.Header().Set("ETag", etag(c.payment))
 	source.show(w, c)
 }
 
@@ -215,11 +216,15 @@ func (s *service) fail(w http.ResponseWriter, r *http.Request, err error) {
 	writeProblem(w, err)
 }
 
-// showPayment answers with a payment. Its ETag changes with its content.
 func showPayment(w http.ResponseWriter, status int, p payment) {
-	sum := sha256.Sum256(encode(p))
-	w.Header().Set("ETag", fmt.Sprintf(`"%x"`, sum[:8]))
+	w.Header().Set("ETag", etag(p))
 	writeJSON(w, status, p)
+}
+
+// etag changes with the payment's content.
+func etag(p payment) string {
+	sum := sha256.Sum256(encode(p))
+	return fmt.Sprintf(`"%x"`, sum[:8])
 }
 
 const maxRequest = 1 << 20

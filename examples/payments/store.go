@@ -117,12 +117,12 @@ func newClient(rawURL string) (client redis.UniversalClient, name string, err er
 	}
 }
 
-// withoutURL keeps a password out of an error message.
+// withoutURL keeps a password out of an error message, and says what is wanted.
 func withoutURL(err error) error {
 	if inURL, ok := errors.AsType[*url.Error](err); ok {
-		return inURL.Err
+		err = inURL.Err
 	}
-	return err
+	return fmt.Errorf("not embedded, memory or redis://host:port/db: %w", err)
 }
 
 // redisLog sends go-redis's own messages to the service's log.
