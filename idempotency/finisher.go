@@ -41,8 +41,10 @@ const (
 	// behind: that the operation is done matters more than its answer.
 	maxPending      = 65_536
 	maxPendingBytes = 64 << 20
-	// releaseFor is how long the release of an unanswered claim is tried. The
-	// claim may lie in a frozen server's buffers and be executed when it thaws.
+	// releaseFor is how long the release of an unanswered claim is tried while
+	// the store does not answer: the claim may lie in a frozen server's buffers
+	// and be executed when it thaws. Once the store answers that the record is
+	// another's, the claim is waited for until its lease would be over.
 	releaseFor = 10 * time.Minute
 	// overdue is how late an ending is still sent once its time is over.
 	overdue = 250 * time.Millisecond
