@@ -52,7 +52,7 @@ func transcript(r response) string {
 	for _, name := range names {
 		lines = append(lines, name+": "+r.header.Get(name))
 	}
-	return strings.Join(lines, "\n") + "\n\n" + strings.TrimSpace(string(r.body))
+	return strings.Join(lines, "\n") + "\n\n" + strings.TrimSpace(r.body)
 }
 
 // masked replaces what is drawn anew for every payment.
