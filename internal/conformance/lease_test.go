@@ -303,7 +303,7 @@ func TestL16_ClaimThatTimedOutDoesNotBlockItsKey(t *testing.T) {
 		t.Parallel()
 		srv := redistest.Start(t)
 		n := newNode(t, srv, setup{policy: policy, guard: quick})
-		requireExecuted(t, send(t, n.URL, call{key: newKey()})) // connections are open
+		n.requireRunsSoon(t, call{key: newKey()}) // connections are open
 		c := call{key: newKey()}
 		srv.Pause()
 		requireProblem(t, send(t, n.URL, c), 503, "store_unavailable")
