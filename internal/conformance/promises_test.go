@@ -36,7 +36,7 @@ func newMeasuredNode(t *testing.T, srv *redistest.Server, with setup, mutators .
 
 func TestRoundTripsPerRequest(t *testing.T) {
 	t.Parallel()
-	const lease = 900 * time.Millisecond
+	const lease = 4 * time.Second
 	n := newMeasuredNode(t, shared.Server(t), setup{
 		policy: idempotency.Policy{Lease: lease, MaxResponseBody: 2 << 20, Orphan: idempotency.OrphanRerunUnmarked},
 		handler: func(w http.ResponseWriter, r *http.Request) {
@@ -48,7 +48,7 @@ func TestRoundTripsPerRequest(t *testing.T) {
 				_, _ = io.WriteString(w, strings.Repeat("x", 1<<20))
 				return
 			case "wait":
-				time.Sleep(lease / 4) // faster than a third of the lease
+				time.Sleep(lease / 8) // faster than a third of the lease
 			case "fail":
 				w.WriteHeader(503)
 			}
@@ -91,7 +91,7 @@ func TestRoundTripsPerRequest(t *testing.T) {
 // like for a slow handler.
 func TestSlowHandlersLeaseIsRenewedAtAThird(t *testing.T) {
 	t.Parallel()
-	const lease = 900 * time.Millisecond
+	const lease = 3 * time.Second
 	handler, started, goOn := blocking(t)
 	n := newMeasuredNode(t, shared.Server(t), setup{handler: handler, policy: idempotency.Policy{Lease: lease}})
 	first := background(t, n.URL, call{key: newKey()})

@@ -16,6 +16,7 @@ import (
 
 	"github.com/reprise-go/reprise/idempotency"
 	"github.com/reprise-go/reprise/idempotency/idemhttp"
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 // twice sends the same call two times and asserts that the second answer is a
@@ -286,8 +287,8 @@ func TestR18_AcceptedAnswerStaysAccepted(t *testing.T) {
 
 func TestR19_SecretBodyIsNeverStored(t *testing.T) {
 	t.Parallel()
-	srv := shared.Server(t)
-	s := newService(t, setup{handler: func(w http.ResponseWriter, r *http.Request) {
+	srv := redistest.Start(t)
+	s := newService(t, setup{redis: srv.Client(t), handler: func(w http.ResponseWriter, r *http.Request) {
 		idempotency.OmitBody(r.Context())
 		w.Header().Set("Location", "/tokens/1")
 		w.WriteHeader(201)
