@@ -51,7 +51,7 @@ type Policy struct {
 	MaxRequestBody int64
 	// MaxResponseBody bounds the recorded body in bytes. The first caller
 	// gets a longer one all the same; duplicates are told that it was not
-	// kept. Default 1 MiB, at most 512 MiB.
+	// kept. Default 1 MiB, at most 128 MiB.
 	MaxResponseBody int64
 
 	// Headers are response header fields recorded beside the transport's

@@ -15,7 +15,8 @@ const (
 	minRetention = time.Second
 	maxRetention = 30 * 24 * time.Hour
 	maxHold      = 24 * time.Hour
-	maxBody      = 512 << 20
+	maxRequest   = 512 << 20
+	maxResponse  = 128 << 20 // what every store takes
 )
 
 // Validate checks a whole policy, as [DefaultPolicy] overridden by what was
@@ -32,8 +33,8 @@ func (p Policy) Validate() error {
 		oneOf("Stream", p.Stream, StreamBuffer, StreamPass),
 		oneOf("Fingerprint", p.Fingerprint, FingerprintRequest, FingerprintOff),
 		p.checkDurations(),
-		within("MaxRequestBody", p.MaxRequestBody, 1, maxBody),
-		within("MaxResponseBody", p.MaxResponseBody, 1, maxBody),
+		within("MaxRequestBody", p.MaxRequestBody, 1, maxRequest),
+		within("MaxResponseBody", p.MaxResponseBody, 1, maxResponse),
 	)
 }
 

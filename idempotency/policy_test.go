@@ -77,7 +77,7 @@ func TestPolicyBoundsAreInclusive(t *testing.T) {
 		}},
 		{"most", idempotency.Policy{
 			Lease: day, MaxHold: day, Retention: 30 * day, MinRetention: 30 * day,
-			MaxRequestBody: 512 << 20, MaxResponseBody: 512 << 20,
+			MaxRequestBody: 512 << 20, MaxResponseBody: 128 << 20,
 		}},
 	}
 	for _, tt := range tests {
@@ -159,7 +159,7 @@ func invariants(t *testing.T, p idempotency.Policy) {
 	assert.LessOrEqual(t, p.MinRetention, p.Retention)
 	assert.True(t, p.MinRetention == 0 || p.MinRetention >= time.Second)
 	assert.Positive(t, p.MaxRequestBody)
-	assert.LessOrEqual(t, p.MaxResponseBody, int64(512<<20))
+	assert.LessOrEqual(t, p.MaxResponseBody, int64(128<<20))
 	assert.True(t, slices.Contains([]idempotency.KeyRule{"required", "optional", "off"}, p.Key))
 	assert.True(t, slices.Contains([]idempotency.Orphan{"refuse", "rerun-unmarked", "rerun"}, p.Orphan))
 	assert.True(t, slices.Contains([]idempotency.StoreDownRule{"closed", "open"}, p.StoreDown))
