@@ -36,7 +36,7 @@ func pick[T any](by byte, values ...T) T { return values[int(by)%len(values)] }
 
 func eventOf(b []byte, rec store.Record, now store.Instant) store.Event {
 	owner := store.Owner{1 + b[1]%3}
-	token := rec.Token + pick[store.Token](b[2], 0, 0, -1, 1, -1000)
+	token := max(0, rec.Token+pick[store.Token](b[2], 0, 0, -1, 1, -1000))
 	a := attempt(owner, token)
 	a.Lease, a.Retention = pick(b[3], lease, time.Millisecond), pick(b[4], keep, time.Minute, time.Millisecond)
 	adoption := store.Adoption{Confirmed: pick(b[5], now, 0), Within: pick(b[4], time.Hour, time.Millisecond)}
