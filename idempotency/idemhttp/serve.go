@@ -120,7 +120,7 @@ func (rt *route) protect(w http.ResponseWriter, r *http.Request, key string) {
 			", so that it cannot be compared with that of a duplicate")
 		return
 	}
-	scope, err := rt.m.opts.scope(withBody(r.WithContext(r.Context()), body))
+	scope, err := rt.m.opts.scope(withBody(r.WithContext(r.Context()), body)) // a copy
 	if err != nil || scope == "" {
 		rt.refuse(w, r, rt.op.Reject(r.Context(), idempotency.ErrScopeMissing, err))
 		return
@@ -145,7 +145,8 @@ func bodyWasThere(r *http.Request) bool {
 	return r.ContentLength > 0 || len(r.PostForm) > 0 || r.MultipartForm != nil
 }
 
-// withBody gives a copy of a request the body that has been read.
+// withBody gives a request, which must be a copy, the body that has been read:
+// whoever reads or parses the copy leaves the original as it came.
 func withBody(r *http.Request, body []byte) *http.Request {
 	if r.Body != nil && r.Body != http.NoBody {
 		r.Body = io.NopCloser(bytes.NewReader(body))
