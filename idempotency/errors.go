@@ -29,6 +29,13 @@ const (
 	ErrOutcomeUnknown Code = "outcome_unknown"
 	// ErrResultUnavailable: the operation is done, and its answer was not kept.
 	ErrResultUnavailable Code = "result_unavailable"
+	// ErrReplayDenied: there is a recorded answer, and the replay guard did not
+	// let this caller have it.
+	ErrReplayDenied Code = "replay_denied"
+	// ErrScopeBusy: the scope has as many executions under way as it may.
+	ErrScopeBusy Code = "scope_busy"
+	// ErrOverloaded: the process has as many executions under way as it may.
+	ErrOverloaded Code = "overloaded"
 	// ErrScopeMissing: the request belongs to no scope.
 	ErrScopeMissing Code = "scope_missing"
 	// ErrStoreUnavailable: the store cannot say, so the handler did not run.

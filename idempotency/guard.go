@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"reflect"
 	"slices"
 	"sync"
@@ -73,34 +74,40 @@ func New(st store.Store, opts ...Option) (*Guard, error) {
 
 // Policy returns the policy that operations inherit, defaults included.
 func (g *Guard) Policy() Policy {
-	p := g.policy
-	p.Headers = slices.Clone(p.Headers)
-	return p
+	return g.policy.clone()
 }
 
 // Operation registers a protected operation under a stable name of 1 to 255
 // bytes. The name is part of the record's identity: rename it and earlier keys
-// are forgotten. Registering a name again with the same policy returns the same
-// operation; with another policy it is an error.
-func (g *Guard) Operation(name string, policy Policy) (*Operation, error) {
+// are forgotten. Policies are applied over the guard's, left to right.
+// Registering a name again with the same policy returns the same operation; with
+// another policy, or with a [Reconcile], it is an error.
+func (g *Guard) Operation(name string, opts ...OperationOption) (*Operation, error) {
 	if name == "" || len(name) > store.MaxOperationName {
 		return nil, fmt.Errorf("idempotency: operation name has %d bytes, not 1 to %d", len(name), store.MaxOperationName)
 	}
-	policy = g.policy.Override(policy)
-	if err := policy.Validate(); err != nil {
+	set, err := newOperationSettings(g.policy, opts)
+	if err != nil {
 		return nil, fmt.Errorf("idempotency: operation %q: %w", name, err)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if op := g.operations[name]; op != nil {
-		if !reflect.DeepEqual(op.policy, policy) {
-			return nil, fmt.Errorf("idempotency: operation %q is registered already, with another policy", name)
+		if !reflect.DeepEqual(op.policy, set.policy) || op.reconcile != nil || set.reconcile != nil {
+			return nil, fmt.Errorf("idempotency: operation %q is registered already, with another policy or a Reconcile", name)
 		}
 		return op, nil
 	}
-	op := &Operation{guard: g, name: name, policy: policy}
+	op := &Operation{guard: g, name: name, policy: set.policy, reconcile: set.reconcile}
 	g.operations[name] = op
 	return op, nil
+}
+
+// Operations returns the names of the registered operations, sorted.
+func (g *Guard) Operations() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Sorted(maps.Keys(g.operations))
 }
 
 // Shutdown drains the guard: from now on every execution, replays included, is

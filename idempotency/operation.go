@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"log/slog"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -16,9 +15,10 @@ import (
 // Operation is a protected operation: a stable name and its policy. Made by
 // [Guard.Operation]. Safe for concurrent use.
 type Operation struct {
-	guard  *Guard
-	name   string
-	policy Policy
+	guard     *Guard
+	name      string
+	policy    Policy
+	reconcile ReconcileFunc // may be nil
 
 	unprotected atomic.Int64 // when the last unprotected run was logged
 
@@ -31,9 +31,7 @@ func (o *Operation) Name() string { return o.name }
 
 // Policy returns the operation's effective policy.
 func (o *Operation) Policy() Policy {
-	p := o.policy
-	p.Headers = slices.Clone(p.Headers)
-	return p
+	return o.policy.clone()
 }
 
 // Call is one request for an operation.
@@ -42,12 +40,33 @@ type Call struct {
 	Scope string
 	// Key is the idempotency key; not empty.
 	Key string
+	// Part tells apart what is several operations to callers but has one name
+	// and one policy here, such as the paths below a router. The same key in
+	// another part is independent. May be empty.
+	Part string
 	// Fingerprint binds the key to this request. The zero value binds nothing.
 	Fingerprint store.Fingerprint
 	// FingerprintBy computes the fingerprint by another algorithm, for a record
 	// that was made by a process with another configuration. False if it does
 	// not know the algorithm. May be nil.
 	FingerprintBy func(algorithm string) (store.Fingerprint, bool)
+	// MayReplay is asked before a recorded answer is given to this caller. An
+	// error keeps it from them with [ErrReplayDenied]; the record stays as it is.
+	// May be nil.
+	MayReplay func(Recorded) error
+}
+
+// Recorded describes a recorded answer that a caller is about to get.
+type Recorded struct {
+	Operation string
+	// ID is the record's digest, as [Info].OperationID has it.
+	ID      string
+	Attempt int
+	Token   store.Token
+	// Started and Finished are the attempt's, by the store's clock.
+	Started, Finished time.Time
+	// Omitted is why there is no body.
+	Omitted store.Omission
 }
 
 // Execute runs the handler, or gives the recorded answer, or refuses.
@@ -160,10 +179,7 @@ func (x *execution) identify() error {
 		return x.refuse(ErrKeyMissing, 0, nil)
 	}
 	x.owner = store.NewOwner()
-	x.id = store.NewID(x.call.Scope, x.op.name, x.call.Key)
-	if x.guard.opts.strictKeys {
-		x.id = store.NewID(x.call.Scope, "", x.call.Key)
-	}
+	x.id = x.guard.id(x.call.Scope, x.op.name, x.call.Part, x.call.Key)
 	x.bound = x.bind(x.call.Fingerprint)
 	return nil
 }
@@ -175,8 +191,9 @@ func (x *execution) bind(bound store.Fingerprint) store.Fingerprint {
 		bound.Algorithm = store.NoFingerprint
 	}
 	if x.guard.opts.strictKeys {
-		buf := binary.BigEndian.AppendUint64(nil, uint64(len(x.op.name)))
-		buf = append(buf, x.op.name...)
+		name := partName(x.op.name, x.call.Part)
+		buf := binary.BigEndian.AppendUint64(nil, uint64(len(name)))
+		buf = append(buf, name...)
 		bound.Sum = sha256.Sum256(append(buf, bound.Sum[:]...))
 	}
 	return bound

@@ -1,6 +1,9 @@
 package idempotency
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Policy says how one operation is protected. It is data: it merges
 // ([Policy.Override]), and every field has a word or a number that can be
@@ -10,6 +13,8 @@ type Policy struct {
 	// Key says whether a request must carry an idempotency key.
 	// Default [KeyRequired].
 	Key KeyRule
+	// KeyFormat says what keys may look like. Default [KeyAny].
+	KeyFormat KeyFormat
 
 	// Retention is how long a recorded answer is replayed, counted from
 	// completion. 1 s to 30 days, and longer than Lease. Default 24 h.
@@ -25,6 +30,17 @@ type Policy struct {
 	// MaxHold ends the renewals of a handler that does not end. Lease to 24 h.
 	// Default 15 min.
 	MaxHold time.Duration
+
+	// Wait is how long a duplicate waits for the running attempt before it is
+	// told [ErrInProgress]; less if its own deadline comes first. 1 ms to 10 min,
+	// or [NoWait]. Default [NoWait].
+	Wait time.Duration
+	// MaxWaiters bounds how many duplicates of one key wait in this process;
+	// further ones are told at once. 1 to 1,000,000. Default 10,000.
+	MaxWaiters int
+	// Conflict says how a transport with status codes tells [ErrInProgress].
+	// Default [Conflict409].
+	Conflict ConflictRule
 
 	// Orphan says what a duplicate of an attempt gets that died, panicked or
 	// ended with an unknown outcome. Default [OrphanRefuse].
@@ -45,6 +61,17 @@ type Policy struct {
 	// Fingerprint says what binds a key to its request.
 	// Default [FingerprintRequest].
 	Fingerprint FingerprintRule
+	// FingerprintOnly are the parts of a JSON body that count, as JSON Pointers
+	// (RFC 6901): "/amount", "/card/number". Only with [FingerprintJSON]. Default
+	// all. An operation's list takes the place of the guard's.
+	FingerprintOnly []string
+	// FingerprintExclude are the parts of a JSON body that do not count, such as
+	// a time stamp, as JSON Pointers. Only with [FingerprintJSON]. They add up
+	// over guard and operation.
+	FingerprintExclude []string
+	// FingerprintHeaders are request header fields that count, too. They add up
+	// over guard and operation. Default none.
+	FingerprintHeaders []string
 
 	// MaxRequestBody bounds the request body in bytes; a longer one is
 	// rejected before anything is claimed. Default 1 MiB, at most 512 MiB.
@@ -67,6 +94,30 @@ const (
 	KeyRequired KeyRule = "required" // no key: rejected
 	KeyOptional KeyRule = "optional" // no key: runs unprotected
 	KeyOff      KeyRule = "off"      // keys are ignored
+)
+
+// KeyFormat says what keys may look like.
+type KeyFormat string
+
+// The key formats. Spellings of one UUID in upper and lower case are one key.
+const (
+	KeyAny    KeyFormat = "any"   // whatever the syntax allows
+	KeyUUID   KeyFormat = "uuid"  // a UUID of any version (RFC 9562)
+	KeyUUIDv4 KeyFormat = "uuid4" // a random UUID
+	KeyUUIDv7 KeyFormat = "uuid7" // a UUID that begins with the time
+)
+
+// NoWait is the value of [Policy].Wait for duplicates that do not wait.
+const NoWait time.Duration = -1
+
+// ConflictRule says how a transport with status codes tells [ErrInProgress].
+type ConflictRule string
+
+// The conflict rules.
+const (
+	Conflict409 ConflictRule = "409" // Conflict
+	Conflict425 ConflictRule = "425" // Too Early
+	Conflict503 ConflictRule = "503" // Service Unavailable: for proxies and clients that retry only this
 )
 
 // Orphan says what a duplicate of an attempt with unknown outcome gets.
@@ -131,6 +182,7 @@ type FingerprintRule string
 // The fingerprint rules.
 const (
 	FingerprintRequest FingerprintRule = "request" // the whole request, as the transport digests it
+	FingerprintJSON    FingerprintRule = "json"    // the same, but a JSON body counts by what it says, not by how it is written (RFC 8785)
 	FingerprintOff     FingerprintRule = "off"     // the key alone
 )
 
@@ -138,9 +190,13 @@ const (
 func DefaultPolicy() Policy {
 	return Policy{
 		Key:             KeyRequired,
+		KeyFormat:       KeyAny,
 		Retention:       24 * time.Hour,
 		Lease:           30 * time.Second,
 		MaxHold:         15 * time.Minute,
+		Wait:            NoWait,
+		MaxWaiters:      10_000,
+		Conflict:        Conflict409,
 		Orphan:          OrphanRefuse,
 		Record:          RecordDeterministic,
 		Failure:         FailureReleases,
@@ -153,10 +209,14 @@ func DefaultPolicy() Policy {
 	}
 }
 
-// Override returns p with every field that over sets, and the header lists of
-// both.
+// Override returns p with every field that over sets, and of both the lists
+// that add up. It shares no slice with either.
 func (p Policy) Override(over Policy) Policy {
 	set(&p.Key, over.Key)
+	set(&p.KeyFormat, over.KeyFormat)
+	set(&p.Wait, over.Wait)
+	set(&p.MaxWaiters, over.MaxWaiters)
+	set(&p.Conflict, over.Conflict)
 	set(&p.Retention, over.Retention)
 	set(&p.MinRetention, over.MinRetention)
 	set(&p.Lease, over.Lease)
@@ -170,9 +230,17 @@ func (p Policy) Override(over Policy) Policy {
 	set(&p.Fingerprint, over.Fingerprint)
 	set(&p.MaxRequestBody, over.MaxRequestBody)
 	set(&p.MaxResponseBody, over.MaxResponseBody)
+	p.FingerprintOnly = slices.Clone(p.FingerprintOnly)
+	if len(over.FingerprintOnly) > 0 {
+		p.FingerprintOnly = slices.Clone(over.FingerprintOnly)
+	}
+	p.FingerprintExclude = union(p.FingerprintExclude, over.FingerprintExclude)
+	p.FingerprintHeaders = union(p.FingerprintHeaders, over.FingerprintHeaders)
 	p.Headers = union(p.Headers, over.Headers)
 	return p
 }
+
+func (p Policy) clone() Policy { return p.Override(Policy{}) }
 
 func set[T comparable](field *T, over T) {
 	var zero T

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/reprise-go/reprise/store"
@@ -15,6 +16,9 @@ const (
 	minRetention = time.Second
 	maxRetention = 30 * 24 * time.Hour
 	maxHold      = 24 * time.Hour
+	minWait      = time.Millisecond
+	maxWait      = 10 * time.Minute
+	maxWaiters   = 1_000_000
 	maxRequest   = 512 << 20
 	maxResponse  = 128 << 20 // what every store takes
 )
@@ -25,13 +29,17 @@ const (
 func (p Policy) Validate() error {
 	return errors.Join(
 		oneOf("Key", p.Key, KeyRequired, KeyOptional, KeyOff),
+		oneOf("KeyFormat", p.KeyFormat, KeyAny, KeyUUID, KeyUUIDv4, KeyUUIDv7),
+		oneOf("Conflict", p.Conflict, Conflict409, Conflict425, Conflict503),
 		oneOf("Orphan", p.Orphan, OrphanRefuse, OrphanRerunUnmarked, OrphanRerun),
 		oneOf("Record", p.Record, RecordDeterministic, RecordSuccess, RecordAll),
 		oneOf("Failure", p.Failure, FailureReleases, FailureUnknown),
 		oneOf("StoreDown", p.StoreDown, StoreDownClosed, StoreDownOpen),
 		oneOf("Caller", p.Caller, CallerDetached, CallerAttached),
 		oneOf("Stream", p.Stream, StreamBuffer, StreamPass),
-		oneOf("Fingerprint", p.Fingerprint, FingerprintRequest, FingerprintOff),
+		oneOf("Fingerprint", p.Fingerprint, FingerprintRequest, FingerprintJSON, FingerprintOff),
+		p.checkFingerprint(),
+		p.checkWait(),
 		p.checkDurations(),
 		within("MaxRequestBody", p.MaxRequestBody, 1, maxRequest),
 		within("MaxResponseBody", p.MaxResponseBody, 1, maxResponse),
@@ -57,6 +65,37 @@ func (p Policy) checkDurations() error {
 		err = errors.Join(err, fmt.Errorf("MinRetention %v is longer than Retention %v", p.MinRetention, p.Retention))
 	}
 	return err
+}
+
+func (p Policy) checkWait() error {
+	err := within("MaxWaiters", int64(p.MaxWaiters), 1, maxWaiters)
+	if p.Wait == NoWait {
+		return err
+	}
+	return errors.Join(err, within("Wait", p.Wait, minWait, maxWait))
+}
+
+func (p Policy) checkFingerprint() error {
+	err := errors.Join(
+		p.checkPointers("FingerprintOnly", p.FingerprintOnly),
+		p.checkPointers("FingerprintExclude", p.FingerprintExclude))
+	if len(p.FingerprintHeaders) > 0 && p.Fingerprint == FingerprintOff {
+		err = errors.Join(err, fmt.Errorf("FingerprintHeaders needs another Fingerprint than %q", FingerprintOff))
+	}
+	return err
+}
+
+func (p Policy) checkPointers(field string, pointers []string) error {
+	var errs []error
+	if len(pointers) > 0 && p.Fingerprint != FingerprintJSON {
+		errs = append(errs, fmt.Errorf("%s needs Fingerprint %q, not %q", field, FingerprintJSON, p.Fingerprint))
+	}
+	for _, pointer := range pointers {
+		if !strings.HasPrefix(pointer, "/") {
+			errs = append(errs, fmt.Errorf("%s: %q is no JSON Pointer: it must begin with /", field, pointer))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func oneOf[T ~string](field string, got T, words ...T) error {

@@ -1,6 +1,8 @@
 package idempotency_test
 
 import (
+	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -95,9 +97,24 @@ func TestOverrideSetsEveryField(t *testing.T) {
 		Orphan: idempotency.OrphanRerun, Record: idempotency.RecordAll, Failure: idempotency.FailureUnknown,
 		StoreDown: idempotency.StoreDownOpen, Caller: idempotency.CallerAttached, Stream: idempotency.StreamPass,
 		Fingerprint: idempotency.FingerprintOff, MaxRequestBody: 5, MaxResponseBody: 6, Headers: []string{"X-A"},
+		KeyFormat: idempotency.KeyUUID, Wait: 7, MaxWaiters: 8, Conflict: idempotency.Conflict425,
+		FingerprintOnly: []string{"/a"}, FingerprintExclude: []string{"/b"}, FingerprintHeaders: []string{"X-B"},
 	}
+	require.NotContains(t, fieldsOf(other), "", "a field that this test forgets")
 	assert.Equal(t, other, idempotency.DefaultPolicy().Override(other))
 	assert.Equal(t, other, other.Override(idempotency.Policy{}))
+}
+
+// fieldsOf returns the values of a policy's fields as text, "" for zero ones.
+func fieldsOf(p idempotency.Policy) []string {
+	v := reflect.ValueOf(p)
+	texts := make([]string, v.NumField())
+	for i := range texts {
+		if !v.Field(i).IsZero() {
+			texts[i] = fmt.Sprint(v.Type().Field(i).Name, v.Field(i))
+		}
+	}
+	return texts
 }
 
 func TestOverrideAddsHeadersUpAndSharesNoList(t *testing.T) {

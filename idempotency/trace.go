@@ -24,6 +24,9 @@ type Trace struct {
 	// LateEnding is called when an ending that the store did not take at once was
 	// taken later, or given up; on a goroutine of its own.
 	LateEnding func(l LateEnding)
+	// Settled is called when somebody settled or purged an operation, for the
+	// audit trail; on the goroutine of the call.
+	Settled func(ctx context.Context, s Settled)
 }
 
 // Finished describes an execution that ended.
@@ -47,8 +50,8 @@ type Finished struct {
 	Omitted store.Omission
 	Attempt int
 	// Duration is the whole execution's, Store the part spent waiting for the
-	// store.
-	Duration, Store time.Duration
+	// store, Waited the part spent waiting for another attempt to end.
+	Duration, Store, Waited time.Duration
 	// Err is the cause of a refusal.
 	Err error
 }

@@ -123,7 +123,8 @@ type Release struct {
 }
 
 // Settle decides an unknown outcome from outside. It is a compare-and-set on
-// the token that the decider saw.
+// the token that the decider saw. It never shortens a record's life: as long as
+// an attempt of the operation could still be adopted, its trace stays.
 //
 // Verdicts: [Done], [Refused].
 type Settle struct {
@@ -136,6 +137,9 @@ type Settle struct {
 	Answer *Answer
 	// Running settles an attempt that still holds its lease, too.
 	Running bool
+	// Erase releases a completed record, too: its answer is gone. Not together
+	// with an Answer.
+	Erase bool
 }
 
 // TombstoneTTL is how long a release of an absent record is remembered.

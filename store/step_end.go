@@ -61,7 +61,10 @@ func release(rec Record, ev Release, now Instant) (Record, Reply) {
 
 // settle decides an unknown outcome from outside.
 func settle(rec Record, ev Settle, now Instant) (Record, Reply) {
-	open := rec.State == Unknown || rec.State == Running && (ev.Running || rec.Lapsed(now))
+	open := rec.State == Unknown ||
+		rec.State == Running && (ev.Running || rec.Lapsed(now)) ||
+		rec.State == Completed && ev.Erase
+	expires := max(now.Add(ev.Retention), rec.Expires)
 	switch {
 	case rec.State == Absent || rec.Token != ev.Token:
 		return rec, Reply{Verdict: Refused}
@@ -70,9 +73,9 @@ func settle(rec Record, ev Settle, now Instant) (Record, Reply) {
 	case !open:
 		return rec, Reply{Verdict: Refused}
 	case ev.Answer == nil:
-		return rec.released(now, now.Add(ev.Retention)), Reply{Verdict: Done}
+		return rec.released(now, expires), Reply{Verdict: Done}
 	}
-	return rec.completed(ev.Owner, *ev.Answer, now, now.Add(ev.Retention)), Reply{Verdict: Done}
+	return rec.completed(ev.Owner, *ev.Answer, now, expires), Reply{Verdict: Done}
 }
 
 // settledBy recognises an earlier execution of the same settlement.
@@ -135,7 +138,7 @@ func (r Record) completed(owner Owner, answer Answer, now, expires Instant) Reco
 
 func (r Record) released(now, expires Instant) Record {
 	r = r.ended(Released, now)
-	r.Marked, r.Expires = false, expires
+	r.Answer, r.Marked, r.Expires = Answer{}, false, expires
 	return r
 }
 

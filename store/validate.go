@@ -77,6 +77,9 @@ func (s Settle) validate() error {
 	if s.Answer != nil {
 		err = errors.Join(err, checkAnswer(*s.Answer))
 	}
+	if s.Answer != nil && s.Erase {
+		err = errors.Join(err, errors.New("Erase and Answer are both set"))
+	}
 	return err
 }
 

@@ -51,17 +51,17 @@ type Mux interface {
 // pattern for a method that is never protected, such as GET, is an error unless
 // the policy is [idempotency.KeyOff]. Policies are applied over the guard's, left to right. Errors name the route
 // and what is wrong; a pattern that the mux refuses panics there, as always.
-func (m *Middleware) Handle(mux Mux, pattern string, handler http.Handler, policies ...idempotency.Policy) error {
+func (m *Middleware) Handle(mux Mux, pattern string, handler http.Handler, opts ...idempotency.OperationOption) error {
 	if mux == nil {
 		return fmt.Errorf("idemhttp: %s: the mux is nil", pattern)
 	}
 	if isNil(handler) {
 		return fmt.Errorf("idemhttp: %s: the handler is nil", pattern)
 	}
-	if method, _, ok := strings.Cut(pattern, " "); ok && isSafe(method) && !keyOff(policies) {
+	if method, _, ok := strings.Cut(pattern, " "); ok && isSafe(method) && !keyOff(opts) {
 		return fmt.Errorf("idemhttp: %s: %s is never protected: mount it on the mux itself", pattern, method)
 	}
-	protect, err := m.Protect(pattern, policies...)
+	protect, err := m.Protect(pattern, opts...)
 	if err != nil {
 		return err
 	}
@@ -75,16 +75,12 @@ func (m *Middleware) Handle(mux Mux, pattern string, handler http.Handler, polic
 // fingerprint as the middleware sees it, so mount it inside whatever rewrites
 // paths only if different paths may not collide by that.
 func (m *Middleware) Protect(
-	operation string, policies ...idempotency.Policy,
+	operation string, opts ...idempotency.OperationOption,
 ) (func(http.Handler) http.Handler, error) {
-	var policy idempotency.Policy
-	for _, p := range policies {
-		policy = policy.Override(p)
-	}
-	if err := checkHeaderNames(policy.Headers); err != nil {
+	if err := checkHeaderNames(saidIn(opts).Headers); err != nil {
 		return nil, fmt.Errorf("idemhttp: %s: Policy.Headers: %w", operation, err)
 	}
-	op, err := m.guard.Operation(operation, policy)
+	op, err := m.guard.Operation(operation, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("idemhttp: %w", err)
 	}
@@ -97,8 +93,17 @@ func (m *Middleware) Protect(
 	}, nil
 }
 
-func keyOff(policies []idempotency.Policy) bool {
-	return len(policies) > 0 && policies[len(policies)-1].Key == idempotency.KeyOff
+func keyOff(opts []idempotency.OperationOption) bool { return saidIn(opts).Key == idempotency.KeyOff }
+
+// saidIn is what the policies among the options say together.
+func saidIn(opts []idempotency.OperationOption) idempotency.Policy {
+	var said idempotency.Policy
+	for _, opt := range opts {
+		if policy, ok := opt.(idempotency.Policy); ok {
+			said = said.Override(policy)
+		}
+	}
+	return said
 }
 
 func isNil(handler http.Handler) bool {

@@ -116,12 +116,26 @@ func undecodable(err error) idempotency.Code {
 // refuse answers with a problem.
 func (rt *route) refuse(w http.ResponseWriter, r *http.Request, refused *idempotency.Error) {
 	p := describe(w.Header(), refused)
+	if refused.Code == idempotency.ErrInProgress {
+		p.status = conflictStatus(rt.policy.Conflict)
+	}
 	rt.prepare(w.Header(), r, p.mark)
 	if rt.m.opts.writeError != nil {
 		rt.m.opts.writeError(w, r, p.status, refused)
 		return
 	}
 	writeProblem(w, p)
+}
+
+func conflictStatus(rule idempotency.ConflictRule) int {
+	switch rule {
+	case idempotency.Conflict425:
+		return http.StatusTooEarly
+	case idempotency.Conflict503:
+		return http.StatusServiceUnavailable
+	default:
+		return http.StatusConflict
+	}
 }
 
 // WriteError answers with the problem of a refusal, as the middleware does: for

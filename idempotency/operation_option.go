@@ -1,0 +1,104 @@
+package idempotency
+
+import (
+	"context"
+	"errors"
+
+	"github.com/reprise-go/reprise/store"
+)
+
+// OperationOption configures one operation: a [Policy], or what is no data, such
+// as [Reconcile].
+type OperationOption interface {
+	operation(set *operationSettings) error
+}
+
+type operationSettings struct {
+	policy    Policy
+	reconcile ReconcileFunc
+}
+
+func newOperationSettings(base Policy, opts []OperationOption) (operationSettings, error) {
+	set := operationSettings{policy: base.clone()}
+	for _, opt := range opts {
+		if opt == nil {
+			return set, errors.New("a nil option")
+		}
+		if err := opt.operation(&set); err != nil {
+			return set, err
+		}
+	}
+	return set, set.policy.Validate()
+}
+
+func (p Policy) operation(set *operationSettings) error {
+	set.policy = set.policy.Override(p)
+	return nil
+}
+
+// ReconcileFunc finds out what became of an attempt whose outcome is unknown:
+// it asks the payment provider, or looks into the database. It runs on the
+// goroutine of the duplicate that asked, under a claim of its own, so that there
+// is one at a time over all processes. Its context is a handler's: it ends when
+// the lease is lost, [FromContext] tells of the new attempt, whose number is one
+// above the orphan's.
+//
+// An error, a panic and [StillUnknown] mean that nothing was found out:
+// duplicates get [ErrOutcomeUnknown] without another question for 30 s.
+type ReconcileFunc func(ctx context.Context, orphan Orphaned) (Finding, error)
+
+// Orphaned describes an operation whose outcome is unknown.
+type Orphaned struct {
+	Operation string
+	// OperationID identifies scope, operation and key; see [Info].OperationID.
+	OperationID string
+	// Scope and Key are those of the duplicate that asked, and so the
+	// operation's.
+	Scope, Key string
+	// Marked says that an effect was marked.
+	Marked bool
+}
+
+// Finding is what a [ReconcileFunc] found out. The zero value is
+// [StillUnknown].
+type Finding struct {
+	kind   findingKind
+	answer store.Answer
+}
+
+type findingKind uint8
+
+const (
+	findingUnknown findingKind = iota
+	findingNothing
+	findingAnswer
+)
+
+// Happened says that the operation was done, and what its answer is. It is
+// recorded and replayed from now on. Transports have constructors for answers.
+func Happened(answer store.Answer) Finding { return Finding{findingAnswer, answer} }
+
+// NothingHappened says that the orphan had no effect: the handler runs, under
+// the same claim.
+func NothingHappened() Finding { return Finding{kind: findingNothing} }
+
+// StillUnknown says that it could not be found out yet.
+func StillUnknown() Finding { return Finding{} }
+
+// Reconcile sets how unknown outcomes of an operation are resolved. It takes the
+// place of the policy's Orphan mode: whenever a duplicate meets an attempt that
+// died, or failed with an unknown outcome, it is called first.
+func Reconcile(f ReconcileFunc) OperationOption { return reconcileOption{f} }
+
+type reconcileOption struct{ f ReconcileFunc }
+
+func (r reconcileOption) operation(set *operationSettings) error {
+	switch {
+	case r.f == nil:
+		return errors.New("Reconcile: the function is nil")
+	case set.reconcile != nil:
+		return errors.New("Reconcile is given twice")
+	}
+	set.reconcile = r.f
+	return nil
+}
