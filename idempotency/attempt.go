@@ -60,7 +60,16 @@ func (x *execution) start(ctx context.Context, sent time.Time, reply store.Reply
 	if !a.lease.Held() {
 		return Result{}, a.abandon(ctx, x.refuse(ErrStoreUnavailable, time.Second, errPaused))
 	}
-	answer := a.runHandler(context.WithValue(hctx, attemptKey{}, a))
+	hctx = context.WithValue(hctx, attemptKey{}, a)
+	if reply.TookOver && x.op.reconcile != nil {
+		if result, done, err := a.reconcile(hctx); done {
+			return result, err
+		}
+		if !a.lease.Held() {
+			return Result{}, a.abandon(ctx, x.refuse(ErrStoreUnavailable, time.Second, errPaused))
+		}
+	}
+	answer := a.runHandler(hctx)
 	return a.end(ctx, answer, hctx.Err() != nil)
 }
 

@@ -10,10 +10,11 @@ type gate struct {
 	mu     sync.Mutex
 	inside int
 	closed bool
+	shut   chan struct{} // closed with the gate
 	empty  chan struct{} // closed once the gate is closed and nobody is inside
 }
 
-func newGate() *gate { return &gate{empty: make(chan struct{})} }
+func newGate() *gate { return &gate{shut: make(chan struct{}), empty: make(chan struct{})} }
 
 func (g *gate) enter() bool {
 	g.mu.Lock()
@@ -47,6 +48,7 @@ func (g *gate) close() {
 		return
 	}
 	g.closed = true
+	close(g.shut)
 	if g.inside == 0 {
 		close(g.empty)
 	}

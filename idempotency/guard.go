@@ -28,6 +28,8 @@ type Guard struct {
 	endings  *finisher // of attempts
 	releases *finisher // of claims that were never answered
 	gate     *gate     // counts executions
+	inFlight *inFlight // bounds them
+	crowds   *crowds   // those that wait
 	hooks    *gate     // counts hooks that run on goroutines of their own
 	check    *checker
 
@@ -58,6 +60,7 @@ func New(st store.Store, opts ...Option) (*Guard, error) {
 		hooks:      newGate(),
 		operations: make(map[string]*Operation),
 	}
+	g.inFlight, g.crowds = newInFlight(o.limits), newCrowds(g, o.limits.Waiters)
 	g.endings, g.releases = newFinisher(g.apply), newFinisher(g.apply)
 	g.watchdog, err = lease.New(lease.Config[store.Renewal]{
 		Renew:       g.renew,
@@ -122,6 +125,8 @@ func (g *Guard) Shutdown(ctx context.Context) error {
 	g.gate.close()
 	g.check.cancel()
 	err := g.gate.wait(ctx)
+	g.crowds.workers.close()
+	err = errors.Join(err, g.crowds.workers.wait(ctx))
 	if err == nil {
 		err = errors.Join(g.endings.wait(ctx), g.releases.wait(ctx))
 	}
@@ -174,6 +179,7 @@ type options struct {
 	strictKeys    bool
 	strictCheck   bool
 	checkInterval time.Duration
+	limits        Limits
 }
 
 func newOptions(opts []Option) (options, error) {
@@ -181,6 +187,7 @@ func newOptions(opts []Option) (options, error) {
 		logger:        slog.Default(),
 		storeTimeout:  500 * time.Millisecond,
 		checkInterval: time.Minute,
+		limits:        Limits{Waiters: defaultWaiters},
 	}
 	for _, opt := range opts {
 		if opt == nil {
@@ -222,6 +229,21 @@ func WithStoreTimeout(d time.Duration) Option {
 	return func(o *options) error {
 		o.storeTimeout = d
 		return within("WithStoreTimeout", d, 10*time.Millisecond, 10*time.Second)
+	}
+}
+
+// WithLimits bounds what the guard does at once in this process. Negative
+// numbers are an error.
+func WithLimits(l Limits) Option {
+	return func(o *options) error {
+		if l.Waiters < 0 || l.InFlight < 0 || l.InFlightPerScope < 0 {
+			return fmt.Errorf("WithLimits: a negative limit in %+v", l)
+		}
+		if l.Waiters == 0 {
+			l.Waiters = defaultWaiters
+		}
+		o.limits = l
+		return nil
 	}
 }
 

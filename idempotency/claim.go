@@ -1,0 +1,120 @@
+package idempotency
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"github.com/reprise-go/reprise/store"
+)
+
+// identify fixes the record's name, the owner and the fingerprint, before the
+// first try: the store recognises a repeated claim by its owner.
+func (x *execution) identify() error {
+	switch {
+	case x.call.Scope == "":
+		return x.refuse(ErrScopeMissing, 0, nil)
+	case x.call.Key == "":
+		return x.refuse(ErrKeyMissing, 0, nil)
+	}
+	x.owner = store.NewOwner()
+	x.scope = store.NewScopeDigest(x.call.Scope)
+	x.id = x.guard.id(x.call.Scope, x.op.name, x.call.Part, x.call.Key)
+	x.bound = x.bind(x.call.Fingerprint)
+	return nil
+}
+
+// bind adds the operation's name to a fingerprint where the record's identity
+// does not hold it.
+func (x *execution) bind(bound store.Fingerprint) store.Fingerprint {
+	if bound.Algorithm == "" {
+		bound.Algorithm = store.NoFingerprint
+	}
+	if x.guard.opts.strictKeys {
+		name := partName(x.op.name, x.call.Part)
+		buf := binary.BigEndian.AppendUint64(nil, uint64(len(name)))
+		buf = append(buf, name...)
+		bound.Sum = sha256.Sum256(append(buf, bound.Sum[:]...))
+	}
+	return bound
+}
+
+// claim asks for the operation, a second time if the record's fingerprint was
+// made by another algorithm that is known here.
+func (x *execution) claim(ctx context.Context) told {
+	t := x.ask(ctx)
+	if t.err == nil && t.reply.Verdict == store.OtherAlgorithm && x.call.FingerprintBy != nil {
+		if bound, known := x.call.FingerprintBy(t.reply.Algorithm); known {
+			x.bound = x.bind(bound)
+			t = x.ask(ctx)
+		}
+	}
+	if t.err == nil && t.reply.Verdict == store.Claimed {
+		x.owner = t.owner // it may have been won for a crowd
+	}
+	return t
+}
+
+func (x *execution) claimEvent(wait bool) store.Claim {
+	return store.Claim{
+		Owner:       x.owner,
+		Fingerprint: x.bound,
+		Scope:       x.scope,
+		Operation:   x.op.name,
+		Lease:       x.op.policy.Lease,
+		Retention:   x.op.policy.Retention,
+		TakeOver:    x.op.takeOver(),
+		Wait:        wait,
+	}
+}
+
+// sendClaim asks the store. The lease is counted from before it was asked.
+func (x *execution) sendClaim(ctx context.Context, claim store.Claim) told {
+	t := told{owner: claim.Owner, sent: time.Now()}
+	t.reply, t.err = x.apply(ctx, claim)
+	return t
+}
+
+func (x *execution) apply(ctx context.Context, event store.Event) (store.Reply, error) {
+	began := time.Now()
+	reply, err := x.guard.apply(ctx, x.id, event)
+	x.inStore += time.Since(began)
+	return reply, err
+}
+
+// unclaimed handles a claim without an answer.
+func (x *execution) unclaimed(ctx context.Context, t told) (Result, error) {
+	cause := t.err
+	switch {
+	case errors.Is(cause, ErrDraining):
+		return Result{}, x.refuse(ErrDraining, time.Second, nil)
+	case errors.Is(cause, store.ErrUnreadable):
+		return Result{}, x.refuse(ErrRecordUnreadable, 0, cause)
+	case errors.Is(cause, store.ErrInvalid): // nothing was sent, and the store is not down
+		return Result{}, x.refuse(ErrStoreUnavailable, 0, cause)
+	case t.owner == x.owner && !errors.Is(cause, store.ErrNotExecuted):
+		x.guard.releaseUnanswered(x.id, x.claimEvent(false))
+	}
+	if x.op.policy.StoreDown != StoreDownOpen {
+		return Result{}, x.refuse(ErrStoreUnavailable, time.Second, cause)
+	}
+	hctx, stop := x.handlerContext(ctx)
+	defer stop()
+	// It is no attempt, nor is it the one that it may be nested in.
+	hctx = context.WithValue(hctx, attemptKey{}, (*attempt)(nil))
+	x.op.warnUnprotected(cause)
+	return Result{Outcome: Unprotected, Answer: x.run(hctx)}, nil
+}
+
+// warnUnprotected says, once a minute, that handlers run unprotected.
+func (o *Operation) warnUnprotected(cause error) {
+	now := time.Now().Unix()
+	last := o.unprotected.Load()
+	if now-last < 60 || !o.unprotected.CompareAndSwap(last, now) {
+		return
+	}
+	o.guard.opts.logger.Warn("idempotency: the store is down and handlers run unprotected, as the policy says",
+		"operation", o.name, "error", cause)
+}
