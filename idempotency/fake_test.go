@@ -21,6 +21,7 @@ type backend struct {
 	mu      sync.Mutex
 	records map[store.ID]store.Record
 	offset  time.Duration
+	ended   []func(store.ID) // told when somebody waited for what ended
 }
 
 func newBackend() *backend { return &backend{records: make(map[store.ID]store.Record)} }
@@ -32,9 +33,21 @@ func (b *backend) now() store.Instant {
 func (b *backend) step(id store.ID, event store.Event) store.Reply {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	next, reply := store.Step(b.records[id], event, b.now())
+	was := b.records[id].Live(b.now())
+	next, reply := store.Step(was, event, b.now())
 	b.records[id] = next
+	if was.Waiters && !next.Waiters {
+		for _, tell := range b.ended {
+			tell(id)
+		}
+	}
 	return reply
+}
+
+func (b *backend) onEnd(tell func(store.ID)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended = append(b.ended, tell)
 }
 
 func (b *backend) lookup(id store.ID) store.Record {

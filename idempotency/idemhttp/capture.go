@@ -287,7 +287,7 @@ func (c *capture) hijack() (net.Conn, *bufio.ReadWriter, error) {
 // omission says why the answer has no body.
 func (c *capture) omission() store.Omission {
 	switch {
-	case c.mode == passResponse:
+	case c.mode == passResponse && c.flows: // else nothing was written, and that can be kept
 		return store.BodyStreamed
 	case c.flags.overflowed, c.flags.broken:
 		// A cut body is left out as well, whatever the caller makes of the flag.

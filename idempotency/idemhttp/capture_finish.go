@@ -27,6 +27,11 @@ func (c *capture) finish(names []string) (answer, captureFlags) {
 	if c.hijacked {
 		return c.answer, c.flags
 	}
+	if c.mode == bufferResponse {
+		// A leftover goroutine may hold on to the handler's map, and send reads
+		// the trailers only once the answer is recorded.
+		c.handler = c.handler.Clone()
+	}
 	c.fixImplicit()
 	if !c.flows && len(c.body) > 0 {
 		c.fixContentType()

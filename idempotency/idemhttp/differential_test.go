@@ -20,8 +20,8 @@ import (
 	"github.com/reprise-go/reprise/store"
 )
 
-// bench serves one program three ways: bare, through a capture, and as the
-// replay of what the capture recorded.
+// bench serves one program in several ways: bare, through captures of each kind,
+// and as the replay of what the buffering one recorded.
 type bench struct {
 	server *httptest.Server
 	// running holds a channel per request, closed when its handler has returned:
@@ -45,7 +45,9 @@ func newBench(tb testing.TB, http2 bool) *bench {
 	b := &bench{}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/bare", b.bare)
-	mux.HandleFunc("/first", b.first)
+	mux.HandleFunc("/first", b.through(bufferResponse, benchLimit))
+	mux.HandleFunc("/over", b.through(bufferResponse, 0))
+	mux.HandleFunc("/pass", b.through(passResponse, 0))
 	mux.HandleFunc("/replay", b.replay)
 	b.server = httptest.NewUnstartedServer(outer(b.signal(mux)))
 	b.server.EnableHTTP2 = http2
@@ -96,15 +98,17 @@ func (b *bench) bare(w http.ResponseWriter, r *http.Request) {
 	b.log = log
 }
 
-func (b *bench) first(w http.ResponseWriter, r *http.Request) {
-	c := newCapture(w, bufferResponse, benchLimit)
-	c.head = r.Method == http.MethodHead
-	log := programOf(r).run(c.Writer())
-	a, flags := c.finish(recordedHeaders(nil))
-	b.mu.Lock()
-	b.log, b.recorded, b.flags = log, a.encode(), flags
-	b.mu.Unlock()
-	_ = c.send(nil)
+func (b *bench) through(mode captureMode, limit int64) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		c := newCapture(w, mode, limit)
+		c.head = r.Method == http.MethodHead
+		log := programOf(r).run(c.Writer())
+		a, flags := c.finish(recordedHeaders(nil))
+		b.mu.Lock()
+		b.log, b.recorded, b.flags = log, a.encode(), flags
+		b.mu.Unlock()
+		_ = c.send(nil)
+	}
 }
 
 func (b *bench) replay(w http.ResponseWriter, r *http.Request) {

@@ -16,10 +16,17 @@
 // Recovery, logging, authentication, rate limits, compression and CORS stand
 // outside; validation and the handler inside. A recovery middleware inside
 // would turn a panic, whose outcome is unknown, into a 500, which says that
-// nothing happened. An http.TimeoutHandler inside answers 503 while the handler
-// it wraps may still be at work: put it outside, or have the handler call
-// [idempotency.MarkEffect] before its effect, which fails once the attempt has
-// ended.
+// nothing happened.
+//
+// An http.TimeoutHandler stands outside, too: around the mux or the protected
+// handler. Its deadline then is also the handler's, its own 503 is not recorded,
+// and what the handler answers in the end is: a retry gets that. Inside, it
+// would answer 503 while the handler it wraps may still be at work.
+// [Middleware.Handle] refuses it there, and a handler that is protected already,
+// as far as the handler's type tells; a wrapper in between hides it. Such a
+// handler had better call [idempotency.MarkEffect] before its effect, which
+// fails once the attempt has ended. An http.MaxBytesHandler outside counts like
+// [idempotency.Policy].MaxRequestBody, the smaller one decides.
 //
 // # What a handler notices
 //
@@ -28,7 +35,16 @@
 // lost. Its writes are buffered and sent once the answer is recorded; flushes
 // are held back ([idempotency.StreamBuffer]) unless the route passes them on
 // ([idempotency.StreamPass]). The request body has been read, and is given to
-// the handler from memory.
+// the handler from memory. A duplicate's body is read as well, for its
+// fingerprint; one that is announced as too large is refused before a client
+// that waits for 100 Continue sends it.
+//
+// A body that grows over [idempotency.Policy].MaxResponseBody flows from there
+// on, and so does every body under StreamPass: the caller gets all of it, marked
+// as unrecorded, and a duplicate gets 409 result_unavailable with the Location.
+// Taking over the connection ([http.Hijacker]) fails with [ErrHijack] unless the
+// route passes streams on; then, and after a 101, the outcome is unknown. Pushes,
+// deadlines and full duplex reach the server as they are.
 //
 // # What clients see
 //

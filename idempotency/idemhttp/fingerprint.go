@@ -2,78 +2,93 @@ package idemhttp
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
-	"errors"
-	"fmt"
-	"hash"
-	"io"
-	"maps"
-	"mime"
+	"encoding/hex"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
+	"sync"
 
+	"github.com/reprise-go/reprise/idempotency"
 	"github.com/reprise-go/reprise/store"
 )
 
-// requestFingerprint names the algorithm of [fingerprintOf]. Records outlive
-// deployments: whoever changes what is hashed gives it a new name and keeps the
-// old one computable in [fingerprintBy].
-const requestFingerprint = "http/1"
-
-var (
-	errBodyTooLarge   = errors.New("request body too large")
-	errBodyUnreadable = errors.New("request body unreadable")
+// The algorithms by which requests are compared, as records name them. Records
+// outlive deployments: whoever changes what is hashed gives it a new name and
+// keeps the old one computable.
+const (
+	rawFingerprint  = "http/1" // the whole request, its body as it was sent
+	jsonFingerprint = "json/1" // the same, a JSON body in canonical form
+	// With a configuration, the first six hex digits of its digest follow: the
+	// names are all that a store keeps of it, and have 8 bytes at most.
+	rawConfigured  = "h1"
+	jsonConfigured = "j1"
 )
 
-// readBody reads the whole request body once, hashing it on the way. It holds
-// as much memory as the body is long, however high the limit or the announced
-// length. The caller gives the bytes back to the request for the handler.
-//
-// Errors: errBodyTooLarge, without a read when the announced length already
-// tells; errBodyUnreadable for everything else, wrapping the cause.
-func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, [sha256.Size]byte, error) {
-	if r.ContentLength > limit {
-		return nil, [sha256.Size]byte{}, fmt.Errorf("%w: announced as %d bytes, the limit is %d", errBodyTooLarge, r.ContentLength, limit)
+// fingerprinter is one algorithm.
+type fingerprinter struct {
+	algorithm string
+	canonical bool      // JSON bodies count in canonical form
+	parts     selection // of a JSON body
+	headers   []string  // request fields that count, canonical, sorted
+	// configuration is the digest of parts and headers, nil if there are none.
+	// The algorithm's name holds 24 bits of it only, the sum all.
+	configuration []byte
+}
+
+// newFingerprinter returns the algorithm that a policy asks for; with
+// [idempotency.FingerprintOff] one of which only the name counts. Errors name
+// the policy's field.
+func newFingerprinter(policy idempotency.Policy, keyHeaders []string) (fingerprinter, error) {
+	if policy.Fingerprint == idempotency.FingerprintOff {
+		return fingerprinter{algorithm: store.NoFingerprint}, nil
 	}
-	if r.Body == nil || r.Body == http.NoBody {
-		return nil, sha256.Sum256(nil), nil
-	}
-	sum := sha256.New()
-	// MaxBytesReader also tells the server not to keep a connection on which
-	// the rest of an oversized body is still to come.
-	body, err := io.ReadAll(io.TeeReader(http.MaxBytesReader(w, r.Body, limit), sum))
-	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, [sha256.Size]byte{}, fmt.Errorf("%w: the limit is %d bytes", errBodyTooLarge, tooLarge.Limit)
-	}
+	headers, err := fingerprintHeaders(policy.FingerprintHeaders, keyHeaders)
 	if err != nil {
-		return nil, [sha256.Size]byte{}, fmt.Errorf("%w: %w", errBodyUnreadable, err)
+		return fingerprinter{}, err
 	}
-	return body, [sha256.Size]byte(sum.Sum(nil)), nil
+	f := fingerprinter{algorithm: rawFingerprint, headers: headers}
+	name := rawConfigured
+	if policy.Fingerprint == idempotency.FingerprintJSON {
+		f.algorithm, f.canonical, name = jsonFingerprint, true, jsonConfigured
+	}
+	f.parts, err = newSelection(policy.FingerprintOnly, policy.FingerprintExclude)
+	if err != nil {
+		return fingerprinter{}, err
+	}
+	if len(headers) > 0 || f.parts != (selection{}) {
+		f.configuration = configurationOf(name, policy.FingerprintOnly, policy.FingerprintExclude, headers)
+		f.algorithm = name + hex.EncodeToString(f.configuration[:3])
+	}
+	return f, nil
 }
 
-// fingerprintFunc digests a request, given the SHA-256 of its body.
-type fingerprintFunc func(r *http.Request, body [sha256.Size]byte) store.Fingerprint
+// configurationOf digests a configuration: lists in another order are the same.
+func configurationOf(name string, lists ...[]string) []byte {
+	f := frames{hash: sha256.New()}
+	f.add(name)
+	for _, list := range lists {
+		f.addList(slices.Compact(slices.Sorted(slices.Values(list))))
+	}
+	return f.hash.Sum(nil)
+}
 
-// fingerprintBy returns the algorithm of that name, so that a request can be
-// compared with a record which another configuration made.
-func fingerprintBy(algorithm string) (fingerprintFunc, bool) {
+// by returns the algorithm of that name, so that a request can be compared with
+// a record which a process with another configuration made: the simple ones and
+// f itself. What another configuration counts cannot be known from its name.
+func (f fingerprinter) by(algorithm string) (fingerprinter, bool) {
 	switch algorithm {
-	case requestFingerprint:
-		return fingerprintOf, true
-	case store.NoFingerprint:
-		return noFingerprint, true
+	case f.algorithm:
+		return f, true
+	case rawFingerprint, store.NoFingerprint:
+		return fingerprinter{algorithm: algorithm}, true
+	case jsonFingerprint:
+		return fingerprinter{algorithm: algorithm, canonical: true}, true
 	}
-	return nil, false
+	return fingerprinter{}, false
 }
 
-func noFingerprint(*http.Request, [sha256.Size]byte) store.Fingerprint {
-	return store.Fingerprint{Algorithm: store.NoFingerprint}
-}
-
-// fingerprintOf digests what makes a request the same one again, as this
-// handler sees it (a proxy or http.StripPrefix in front may have rewritten it):
+// of digests what makes a request the same one again, as this handler sees it
+// (a proxy or http.StripPrefix in front may have rewritten it):
 //
 //   - the method, and the path as URL.EscapedPath spells it;
 //   - the query: its pairs as sent, stable-sorted by their decoded names. So
@@ -85,96 +100,107 @@ func noFingerprint(*http.Request, [sha256.Size]byte) store.Fingerprint {
 //     once, counts as it was sent. A multipart body with a new boundary is
 //     therefore another request;
 //   - the content codings, in lower case and in order;
-//   - the exact body bytes.
+//   - the exact body bytes; or, if f says so and the body is JSON that is safely
+//     comparable, the canonical form of the parts that count ([canonicalJSON]);
+//   - the configured header fields, each line as sent.
 //
 // Every part is preceded by its length, every list by its count.
-func fingerprintOf(r *http.Request, body [sha256.Size]byte) store.Fingerprint {
-	f := frames{hash: sha256.New()}
-	f.add(r.Method)
-	f.add(r.URL.EscapedPath())
-	f.addQuery(r.URL.RawQuery)
-	f.addMediaType(r.Header.Values("Content-Type"))
-	f.addList(contentCodings(r.Header.Values("Content-Encoding")))
-	f.add(string(body[:]))
-	return store.Fingerprint{Algorithm: requestFingerprint, Sum: [sha256.Size]byte(f.hash.Sum(nil))}
-}
-
-// frames feeds length-prefixed parts to a hash.
-type frames struct{ hash hash.Hash }
-
-// Tags that keep the parsed and the raw form of a part apart.
-const (
-	asParsed = "parsed"
-	asSent   = "sent"
-)
-
-func (f frames) add(part string) {
-	var length [8]byte
-	binary.BigEndian.PutUint64(length[:], uint64(len(part)))
-	f.hash.Write(length[:])
-	_, _ = f.hash.Write([]byte(part)) // a hash takes everything
-}
-
-func (f frames) addList(parts []string) {
-	var count [8]byte
-	binary.BigEndian.PutUint64(count[:], uint64(len(parts)))
-	f.hash.Write(count[:])
-	for _, part := range parts {
-		f.add(part)
+func (f fingerprinter) of(r *http.Request, body []byte) store.Fingerprint {
+	if f.algorithm == store.NoFingerprint {
+		return store.Fingerprint{Algorithm: f.algorithm}
 	}
+	h := frames{hash: sha256.New()}
+	h.add(r.Method)
+	h.add(r.URL.EscapedPath())
+	h.addQuery(r.URL.RawQuery)
+	h.addMediaType(r.Header.Values("Content-Type"))
+	h.addList(contentCodings(r.Header.Values("Content-Encoding")))
+	if f.canonical {
+		form, sum := f.canonicalSum(r, body)
+		h.add(form)
+		h.add(string(sum[:]))
+	} else {
+		sum := sha256.Sum256(body)
+		h.add(string(sum[:]))
+	}
+	f.addConfigured(h, r)
+	return store.Fingerprint{Algorithm: f.algorithm, Sum: [sha256.Size]byte(h.hash.Sum(nil))}
 }
 
-func (f frames) addQuery(raw string) {
-	if _, err := url.ParseQuery(raw); err != nil {
-		f.add(asSent)
-		f.add(raw)
+// addConfigured adds what the configuration asks for, and the configuration
+// itself: two that have the same name by accident never make equal sums.
+func (f fingerprinter) addConfigured(h frames, r *http.Request) {
+	if f.configuration == nil {
 		return
 	}
-	pairs := strings.Split(raw, "&")
-	slices.SortStableFunc(pairs, func(a, b string) int {
-		return strings.Compare(queryName(a), queryName(b))
-	})
-	f.add(asParsed)
-	f.addList(pairs)
-}
-
-// queryName returns the decoded name of a pair that is known to parse.
-func queryName(pair string) string {
-	name, _, _ := strings.Cut(pair, "=")
-	decoded, _ := url.QueryUnescape(name)
-	return decoded
-}
-
-func (f frames) addMediaType(values []string) {
-	mediaType, params, ok := parseMediaType(values)
-	if !ok {
-		f.add(asSent)
-		f.addList(values)
-		return
+	h.add(string(f.configuration))
+	for _, name := range f.headers {
+		h.add(name)
+		h.addList(headerLines(r, name))
 	}
-	f.add(asParsed)
-	f.add(mediaType)
-	list := make([]string, 0, 2*len(params))
-	for _, name := range slices.Sorted(maps.Keys(params)) {
-		list = append(list, name, params[name])
-	}
-	f.addList(list)
 }
 
-func parseMediaType(values []string) (string, map[string]string, bool) {
-	if len(values) != 1 {
-		return "", nil, false
+// headerLines returns the lines of a request field; net/http keeps the host
+// elsewhere.
+func headerLines(r *http.Request, name string) []string {
+	if name == "Host" {
+		return []string{r.Host}
 	}
-	mediaType, params, err := mime.ParseMediaType(values[0])
-	return mediaType, params, err == nil
+	return r.Header.Values(name)
 }
 
-func contentCodings(values []string) []string {
-	var codings []string
-	for _, value := range values {
-		for coding := range strings.SplitSeq(value, ",") {
-			codings = append(codings, strings.ToLower(strings.Trim(coding, " \t")))
+// canonicalSum returns the digest of a body's canonical form, or of its bytes where
+// it has none, and which of the two it is: an uncommon body may be, byte for
+// byte, the canonical form of another.
+func (f fingerprinter) canonicalSum(r *http.Request, body []byte) (form string, sum [sha256.Size]byte) {
+	if isJSON(r.Header) {
+		if canonical, ok := canonicalJSON(body, f.parts); ok {
+			return asCanonical, sha256.Sum256(canonical)
 		}
 	}
-	return codings
+	return asSent, sha256.Sum256(body)
+}
+
+// isJSON reports whether a request says that its body is JSON, in UTF-8 and
+// without a content coding.
+func isJSON(h http.Header) bool {
+	mediaType, params, ok := parseMediaType(h.Values("Content-Type"))
+	if !ok || len(h.Values("Content-Encoding")) > 0 {
+		return false
+	}
+	if charset, given := params["charset"]; given && !strings.EqualFold(charset, "utf-8") {
+		return false
+	}
+	return mediaType == "application/json" || strings.HasSuffix(mediaType, "+json")
+}
+
+// requestFingerprints computes the fingerprints of one request, each once and
+// when it is asked for. Safe for concurrent use.
+type requestFingerprints struct {
+	own     fingerprinter
+	request *http.Request
+	body    []byte // only read
+
+	mu    sync.Mutex
+	known map[string]store.Fingerprint
+}
+
+func (f fingerprinter) request(r *http.Request, body []byte) *requestFingerprints {
+	return &requestFingerprints{own: f, request: r, body: body, known: make(map[string]store.Fingerprint)}
+}
+
+// by has the form of [idempotency.Call].FingerprintBy.
+func (f *requestFingerprints) by(algorithm string) (store.Fingerprint, bool) {
+	compute, ok := f.own.by(algorithm)
+	if !ok {
+		return store.Fingerprint{}, false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	bound, done := f.known[algorithm]
+	if !done {
+		bound = compute.of(f.request, f.body)
+		f.known[algorithm] = bound
+	}
+	return bound, true
 }

@@ -49,14 +49,16 @@ type Mux interface {
 // Handle mounts a protected handler. The pattern is the operation's name, so
 // two patterns are two operations, and a renamed route forgets its keys. A
 // pattern for a method that is never protected, such as GET, is an error unless
-// the policy is [idempotency.KeyOff]. Policies are applied over the guard's, left to right. Errors name the route
-// and what is wrong; a pattern that the mux refuses panics there, as always.
+// the policy is [idempotency.KeyOff]; so is a handler that is protected already,
+// or an [http.TimeoutHandler], which belongs outside. Policies are applied over
+// the guard's, left to right. Errors name the route and what is wrong; a pattern
+// that the mux refuses panics there, as always.
 func (m *Middleware) Handle(mux Mux, pattern string, handler http.Handler, opts ...idempotency.OperationOption) error {
 	if mux == nil {
 		return fmt.Errorf("idemhttp: %s: the mux is nil", pattern)
 	}
-	if isNil(handler) {
-		return fmt.Errorf("idemhttp: %s: the handler is nil", pattern)
+	if err := checkChain(handler, m.guard.Policy().Override(saidIn(opts))); err != nil {
+		return fmt.Errorf("idemhttp: %s: %w", pattern, err)
 	}
 	if method, _, ok := strings.Cut(pattern, " "); ok && isSafe(method) && !keyOff(opts) {
 		return fmt.Errorf("idemhttp: %s: %s is never protected: mount it on the mux itself", pattern, method)
@@ -74,6 +76,10 @@ func (m *Middleware) Handle(mux Mux, pattern string, handler http.Handler, opts 
 // TRACE and CONNECT pass through, and so does gRPC. The path is part of the
 // fingerprint as the middleware sees it, so mount it inside whatever rewrites
 // paths only if different paths may not collide by that.
+//
+// The returned function cannot return an error. Around a handler that
+// [Middleware.Handle] would refuse, every request is answered with 500 and the
+// reason.
 func (m *Middleware) Protect(
 	operation string, opts ...idempotency.OperationOption,
 ) (func(http.Handler) http.Handler, error) {
@@ -86,8 +92,8 @@ func (m *Middleware) Protect(
 	}
 	recorded := recordedHeaders(append(slices.Clone(m.opts.headers), op.Policy().Headers...))
 	return func(next http.Handler) http.Handler {
-		if isNil(next) {
-			return noHandler(operation)
+		if err := checkChain(next, op.Policy()); err != nil {
+			return misbuilt(operation, err)
 		}
 		return &route{m: m, op: op, policy: op.Policy(), recorded: recorded, next: next}
 	}, nil
@@ -104,17 +110,4 @@ func saidIn(opts []idempotency.OperationOption) idempotency.Policy {
 		}
 	}
 	return said
-}
-
-func isNil(handler http.Handler) bool {
-	f, isFunc := handler.(http.HandlerFunc)
-	return handler == nil || isFunc && f == nil
-}
-
-// noHandler stands where a nil handler was given to a function that cannot
-// return an error. Without it, requests would be claimed before they panic.
-func noHandler(operation string) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		http.Error(w, "idempotency: operation "+operation+" has no handler", http.StatusInternalServerError)
-	})
 }

@@ -1,0 +1,124 @@
+package idemhttp
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/dunglas/httpsfv"
+)
+
+// headerKey is the standard request field that carries a key.
+const headerKey = "Idempotency-Key"
+
+// SetKey gives a request its idempotency key before the loop that sends it, and
+// returns the field's value. A key that the request has already is left as it
+// is; else the key of its context ([WithKey]) is set; else a fresh one is drawn.
+//
+// Without it, every pass of an outer loop is a request of its own to a
+// [Transport], and runs the operation again. Store what it returns, beside the
+// body, before the first try: after a restart, set that value on the request
+// again, and the retry is as safe as one in the same process.
+//
+// The field is Idempotency-Key; for another one use [WithKey] and [SendKeyIn].
+// An entry without a value counts as no key, and is replaced. SetKey changes
+// the request, so it must not be called while the request is being sent.
+func SetKey(req *http.Request) string {
+	if key := keyIn(req.Header, headerKey); key != "" {
+		return key
+	}
+	key, ok := KeyFromContext(req.Context())
+	if !ok {
+		key = newKey()
+	}
+	value, err := keyField(key, false)
+	if err != nil {
+		// It is refused when the request is sent. A fresh key in its place would
+		// run the operation again.
+		value = key
+	}
+	if req.Header == nil {
+		req.Header = make(http.Header)
+	}
+	setKey(req.Header, headerKey, value)
+	return value
+}
+
+type clientKey struct{}
+
+// WithKey returns a context whose requests are sent with this key by a
+// [Transport], whatever field it uses; "" draws a fresh one, which
+// [KeyFromContext] tells. The key is taken for every request under the context
+// that may change something and has no key of its own: keep such a context to
+// one logical request.
+//
+// Like [SetKey], it makes an outer loop safe. A key that cannot be sent (longer
+// than 255 characters, or with others than 0x20 to 0x7E) fails when the request
+// is sent.
+func WithKey(ctx context.Context, key string) context.Context {
+	if key == "" {
+		key = newKey()
+	}
+	return context.WithValue(ctx, clientKey{}, key)
+}
+
+// KeyFromContext returns the key that [WithKey] put into the context. False if
+// there is none.
+func KeyFromContext(ctx context.Context) (string, bool) {
+	key, ok := ctx.Value(clientKey{}).(string)
+	return key, ok
+}
+
+// newKey draws a UUID of version 4 (RFC 9562).
+func newKey() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails: it ends the program instead
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	s := hex.EncodeToString(b[:])
+	return strings.Join([]string{s[:8], s[8:12], s[12:16], s[16:20], s[20:]}, "-")
+}
+
+// keyField returns the field value of a key: bare, or as an RFC 9651 String if
+// that is asked for or the key has characters that a bare one must not have.
+// The key is never part of an error.
+func keyField(key string, quoted bool) (string, error) {
+	if _, err := parseBareKey(key); err == nil && !quoted && key != "" {
+		return key, nil
+	}
+	value, err := httpsfv.Marshal(httpsfv.NewItem(key))
+	if err != nil {
+		return "", errors.New("the key holds a byte that is not printable ASCII")
+	}
+	if _, err := parseQuotedKey(value); err != nil {
+		return "", fmt.Errorf("the key cannot be sent: %w", err)
+	}
+	return value, nil
+}
+
+// keyIn returns the first value of a field that is not blank, whatever the
+// spelling of the map's keys. Blank ones are no key: net/http takes even an
+// entry without values as a promise that the request may be sent again, and
+// then sends it without any key.
+func keyIn(h http.Header, name string) string {
+	for _, spelling := range spellings(h, name) {
+		for _, value := range h[spelling] {
+			if value = strings.Trim(value, " \t\r\n"); value != "" {
+				return value
+			}
+		}
+	}
+	return ""
+}
+
+// setKey makes value the only line of the field.
+func setKey(h http.Header, name, value string) {
+	for _, spelling := range spellings(h, name) {
+		delete(h, spelling)
+	}
+	h[name] = []string{value}
+}

@@ -1,0 +1,38 @@
+package idemhttp
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+)
+
+var (
+	errBodyTooLarge   = errors.New("request body too large")
+	errBodyUnreadable = errors.New("request body unreadable")
+)
+
+// readBody reads the whole request body. It holds as much memory as the body is
+// long, however high the limit or the announced length. The caller gives the
+// bytes back to the request for the handler.
+//
+// Errors: errBodyTooLarge, without a read when the announced length already
+// tells; errBodyUnreadable for everything else, wrapping the cause.
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	if r.ContentLength > limit {
+		return nil, fmt.Errorf("%w: announced as %d bytes, the limit is %d", errBodyTooLarge, r.ContentLength, limit)
+	}
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil, nil
+	}
+	// MaxBytesReader also tells the server not to keep a connection on which
+	// the rest of an oversized body is still to come.
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, fmt.Errorf("%w: the limit is %d bytes", errBodyTooLarge, tooLarge.Limit)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errBodyUnreadable, err)
+	}
+	return body, nil
+}

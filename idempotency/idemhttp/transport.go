@@ -1,0 +1,186 @@
+package idemhttp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// Transport sends every request that may change something under one idempotency
+// key, and tries again where that is of use: see [NewTransport]. Safe for
+// concurrent use.
+type Transport struct {
+	base http.RoundTripper
+	opts transportOptions
+}
+
+// NewTransport returns a transport for clients of services that honour
+// idempotency keys, around base; nil is [http.DefaultTransport].
+//
+// Every POST, PATCH, PUT, DELETE, or other request that may change something,
+// goes out under a key: the one in its header, else that of its context
+// ([WithKey]), else [KeyFunc]'s, else a fresh UUID. All tries of one RoundTrip
+// carry that key and the same body. A new RoundTrip is a new operation: whoever
+// sends a request again must give it its key first, with [SetKey] or [WithKey].
+// A redirect that repeats the request (307, 308) goes on under its key. GET,
+// HEAD, OPTIONS, TRACE and CONNECT are handed to base as they are.
+//
+// It tries again on an error of base (but not when a certificate is refused), on
+// 502, 503 and 504, on 429 with Retry-After, and on a running duplicate
+// (Idempotency-Status: conflict). It waits as Retry-After says or, without
+// that, between half and all of a [Backoff] that doubles. Anything else is an
+// answer and is returned at once: a recorded answer whatever its status, an
+// unknown outcome, a reused key, a 500, a 2xx that is marked unrecorded, and
+// what a server marks as sent without protection (ignored, unprotected).
+//
+// The number of tries is bounded by [MaxAttempts], their time by the request's
+// context; a wait that would outlast the context's deadline or [MaxRetryAfter]
+// is not begun. In the end the last answer is returned, or the last error. A
+// body without GetBody is read into memory up to [MaxResendBody]; a longer one
+// is sent once. A server that does not answer at all is base's to give up on:
+// set [http.Transport.ResponseHeaderTimeout].
+//
+// The body of an answer is the caller's to read. If that breaks off, send the
+// request again under its key. The retries are safe only with a service that
+// honours the key: towards others use MaxAttempts(1).
+//
+// Errors name the option that is wrong.
+func NewTransport(base http.RoundTripper, opts ...TransportOption) (*Transport, error) {
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	if _, nested := base.(*Transport); nested {
+		return nil, errors.New("idemhttp: a Transport around a Transport would multiply the tries")
+	}
+	o := defaultTransportOptions()
+	for _, opt := range opts {
+		if opt == nil {
+			return nil, errors.New("idemhttp: a nil option")
+		}
+		if err := opt(&o); err != nil {
+			return nil, fmt.Errorf("idemhttp: %w", err)
+		}
+	}
+	return &Transport{base: base, opts: o}, nil
+}
+
+// RoundTrip sends a request, once or more often. It does not change the request.
+// An error of base is returned as it is after one try, and wrapped after several.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Method == "" || isSafe(req.Method) { // "" is GET
+		return t.base.RoundTrip(req)
+	}
+	keyed, err := t.keyed(req)
+	if err != nil {
+		closeBody(req)
+		return nil, fmt.Errorf("idemhttp: %w", err)
+	}
+	keyed, resendable, err := t.resendable(keyed)
+	if err != nil {
+		return nil, err
+	}
+	if !resendable {
+		return t.base.RoundTrip(keyed)
+	}
+	return t.tries(keyed)
+}
+
+// CloseIdleConnections closes those of base, for [http.Client].
+func (t *Transport) CloseIdleConnections() {
+	if base, ok := t.base.(interface{ CloseIdleConnections() }); ok {
+		base.CloseIdleConnections()
+	}
+}
+
+// keyed returns a copy of the request that carries a key.
+func (t *Transport) keyed(req *http.Request) (*http.Request, error) {
+	keyed := req.WithContext(req.Context()) // shallow: trailers are filled in while the body is read
+	if keyed.Header = req.Header.Clone(); keyed.Header == nil {
+		keyed.Header = make(http.Header)
+	}
+	if keyIn(req.Header, t.opts.header) != "" {
+		return keyed, nil
+	}
+	value, err := t.keyFor(req)
+	if err != nil {
+		return nil, err
+	}
+	setKey(keyed.Header, t.opts.header, value)
+	return keyed, nil
+}
+
+// keyFor returns the field value of a request that has no key in its header.
+func (t *Transport) keyFor(req *http.Request) (string, error) {
+	if key, ok := KeyFromContext(req.Context()); ok {
+		return keyField(key, t.opts.quoted)
+	}
+	if value := keyBefore(req, t.opts.header); value != "" {
+		return value, nil
+	}
+	key, err := t.opts.draw(req)
+	if err != nil {
+		return "", fmt.Errorf("KeyFunc: %w", err)
+	}
+	return keyField(key, t.opts.quoted)
+}
+
+// keyBefore returns the key under which a request was sent before it was
+// redirected here with its method.
+func keyBefore(req *http.Request, header string) string {
+	if req.Response == nil || req.Response.Request == nil || req.Response.Request.Method != req.Method {
+		return ""
+	}
+	return keyIn(req.Response.Request.Header, header)
+}
+
+// tries sends the request until it has an answer, or no try is left.
+func (t *Transport) tries(req *http.Request) (*http.Response, error) {
+	ctx := req.Context()
+	for n, sent := 1, req; ; n++ {
+		resp, err := t.base.RoundTrip(sent)
+		wait, again := t.again(ctx, n, resp, err)
+		if !again {
+			return resp, afterTries(n, err)
+		}
+		if t.opts.onRetry != nil {
+			t.opts.onRetry(ctx, retryOf(req, n, resp, err, wait))
+		}
+		discard(resp)
+		if ended := sleep(ctx, wait); ended != nil {
+			return nil, afterTries(n, errors.Join(ended, err))
+		}
+		if sent, err = rewound(req); err != nil {
+			return nil, fmt.Errorf("idemhttp: the body cannot be sent again: %w", err)
+		}
+	}
+}
+
+func afterTries(n int, err error) error {
+	if err == nil || n == 1 {
+		return err
+	}
+	return fmt.Errorf("idemhttp: after %d tries: %w", n, err)
+}
+
+// sleep waits, or returns the cause of the context's end.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return contextError(ctx)
+	}
+}
+
+// contextError returns both the error and its cause: callers look for either.
+func contextError(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if errors.Is(cause, err) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", err, cause)
+}
