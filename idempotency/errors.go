@@ -49,6 +49,16 @@ const (
 	ErrRecordUnreadable Code = "record_unreadable"
 )
 
+// codes returns all of them.
+func codes() []Code {
+	return []Code{
+		ErrKeyMissing, ErrKeyInvalid, ErrBodyUnreadable, ErrBodyTooLarge, ErrKeyReused,
+		ErrInProgress, ErrOutcomeUnknown, ErrResultUnavailable, ErrReplayDenied,
+		ErrScopeBusy, ErrOverloaded, ErrScopeMissing, ErrStoreUnavailable, ErrDraining,
+		ErrLeaseLost, ErrRecordUnreadable,
+	}
+}
+
 // Error returns the code.
 func (c Code) Error() string { return string(c) }
 

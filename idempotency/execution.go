@@ -127,7 +127,7 @@ func (x *execution) report(ctx context.Context, result Result, err error) {
 	if refused, ok := errors.AsType[*Error](err); ok {
 		f.Code, f.Err = refused.Code, refused.Err
 	}
-	x.guard.finished(ctx, f)
+	x.op.finished(ctx, f)
 }
 
 // retryAfter guesses when a running attempt will have ended: it takes as long

@@ -101,7 +101,7 @@ func (g *Guard) Operation(name string, opts ...OperationOption) (*Operation, err
 		}
 		return op, nil
 	}
-	op := &Operation{guard: g, name: name, policy: set.policy, reconcile: set.reconcile}
+	op := &Operation{guard: g, name: name, policy: set.policy, reconcile: set.reconcile, counts: newCounts()}
 	g.operations[name] = op
 	return op, nil
 }

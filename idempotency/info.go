@@ -2,6 +2,8 @@ package idempotency
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
@@ -12,8 +14,8 @@ type Info struct {
 	// Operation is the operation's name.
 	Operation string
 	// OperationID identifies scope, operation and key: the same for every
-	// attempt and every duplicate, and not reversible. Use it as the
-	// idempotency key towards a downstream service.
+	// attempt and every duplicate, and not reversible. For the idempotency key of
+	// a downstream service see [Info.DownstreamKey].
 	OperationID string
 	// Attempt counts the starts of the operation, from 1.
 	Attempt int
@@ -23,6 +25,19 @@ type Info struct {
 	// TookOver says that the attempt before this one ended with an unknown
 	// outcome.
 	TookOver bool
+}
+
+// DownstreamKey returns an idempotency key for a call that the handler makes to
+// another service: the same for every attempt and every duplicate of this
+// operation, another one for each name (of the service, or of the call, where
+// there are several), not reversible, and in the form of a UUID, version 8.
+func (i Info) DownstreamKey(name string) string {
+	mac := hmac.New(sha256.New, []byte(i.OperationID))
+	_, _ = mac.Write([]byte(name)) // a hash takes everything
+	sum := mac.Sum(nil)
+	sum[6] = sum[6]&0x0f | 0x80
+	sum[8] = sum[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", sum[:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
 }
 
 type attemptKey struct{}

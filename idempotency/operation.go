@@ -16,6 +16,7 @@ type Operation struct {
 	name      string
 	policy    Policy
 	reconcile ReconcileFunc // may be nil
+	counts    *counts
 
 	unprotected atomic.Int64 // when the last unprotected run was logged
 
@@ -120,6 +121,8 @@ func (o *Operation) Execute(
 		return Result{}, x.refuse(refused, time.Second, nil)
 	}
 	defer o.guard.inFlight.leave(x.scope)
+	o.counts.inFlight.Add(1)
+	defer o.counts.inFlight.Add(-1)
 	return x.execute(ctx)
 }
 
@@ -130,6 +133,6 @@ func (o *Operation) Reject(ctx context.Context, code Code, cause error) *Error {
 		o.guard.opts.logger.Error("idempotency: a request without a scope was refused",
 			"operation", o.name, "error", cause)
 	}
-	o.guard.finished(ctx, Finished{Operation: o.name, Code: code, Err: cause})
+	o.finished(ctx, Finished{Operation: o.name, Code: code, Err: cause})
 	return &Error{Code: code, Operation: o.name, Err: cause}
 }

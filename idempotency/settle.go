@@ -104,6 +104,7 @@ func (g *Guard) retentionOf(operation string) time.Duration {
 }
 
 func (g *Guard) settled(ctx context.Context, s Settled) {
+	g.countsOf(s.Operation).settled.Add(1)
 	g.opts.logger.WarnContext(ctx, "idempotency: an operation was settled by hand",
 		"operation", s.Operation, "id", s.ID, "attempt", s.Attempt, "from", s.From.String(),
 		"decision", s.Decision, "by", s.By, "reason", s.Reason)

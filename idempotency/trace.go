@@ -73,10 +73,22 @@ type LateEnding struct {
 	Err error
 }
 
-func (g *Guard) finished(ctx context.Context, f Finished) {
-	if hook := g.opts.trace.Finished; hook != nil {
-		g.contain("Finished", func() { hook(ctx, f) })
+func (o *Operation) finished(ctx context.Context, f Finished) {
+	o.counts.finish(f)
+	if hook := o.guard.opts.trace.Finished; hook != nil {
+		o.guard.contain("Finished", func() { hook(ctx, f) })
 	}
+}
+
+// countsOf returns the counts of an operation; of one that is not registered,
+// none that anybody reads.
+func (g *Guard) countsOf(operation string) *counts {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if op := g.operations[operation]; op != nil {
+		return op.counts
+	}
+	return newCounts()
 }
 
 // leaseLost and reportLate report on goroutines of their own: their callers watch
@@ -84,6 +96,7 @@ func (g *Guard) finished(ctx context.Context, f Finished) {
 // not hold up.
 
 func (g *Guard) leaseLost(l LeaseLost) {
+	g.countsOf(l.Operation).leasesLost.Add(1)
 	g.aside(func() {
 		g.opts.logger.Warn("idempotency: lease lost while the handler runs",
 			"operation", l.Operation, "id", l.ID, "reason", l.Reason)
@@ -102,6 +115,7 @@ func (g *Guard) endedLate(operation string, id store.ID, level slog.Level) func(
 }
 
 func (g *Guard) reportLate(l LateEnding, level slog.Level) {
+	g.countsOf(l.Operation).late(l.Err)
 	g.aside(func() {
 		if l.Err != nil {
 			g.opts.logger.Log(context.Background(), level, "idempotency: an ending could not be recorded",

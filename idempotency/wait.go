@@ -39,7 +39,11 @@ func (x *execution) lead(ctx context.Context, c *crowd, claim store.Claim) (t to
 // await waits to be told.
 func (x *execution) await(ctx context.Context, w *waiter) told {
 	began := time.Now()
-	defer func() { x.waited += time.Since(began) }()
+	x.op.counts.waiting.Add(1)
+	defer func() {
+		x.op.counts.waiting.Add(-1)
+		x.waited += time.Since(began)
+	}()
 	timer := time.NewTimer(x.patience(ctx))
 	defer timer.Stop()
 	select {
