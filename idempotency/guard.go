@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"reflect"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -142,9 +143,18 @@ func (g *Guard) Shutdown(ctx context.Context) error {
 
 // apply sends one event with the guard's own deadline: a caller that goes away
 // or has a tight deadline must not leave the store's answer unheard.
-func (g *Guard) apply(ctx context.Context, id store.ID, event store.Event) (store.Reply, error) {
+//
+// A store that panics is taken as one that could not say: some calls are made on
+// goroutines of the guard, where a panic would end the process.
+func (g *Guard) apply(ctx context.Context, id store.ID, event store.Event) (reply store.Reply, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.opts.storeTimeout)
 	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			g.opts.logger.Error("idempotency: the store panicked", "event", event.Name(), "panic", p, "stack", string(debug.Stack()))
+			reply, err = store.Reply{}, fmt.Errorf("%w: the store panicked", store.ErrUnavailable)
+		}
+	}()
 	return g.store.Apply(ctx, id, event)
 }
 

@@ -2,7 +2,6 @@ package idempotency
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/reprise-go/reprise/store"
@@ -20,20 +19,12 @@ func (x *execution) ask(ctx context.Context) told {
 	case full:
 		return crowd.whenFull()
 	case waiter == nil:
-		var t told
-		if t, waiter = x.lead(ctx, crowd, claim); waiter == nil {
+		t := x.sendClaim(ctx, claim)
+		if waiter = crowd.led(t); waiter == nil {
 			return t
 		}
 	}
 	return x.await(ctx, waiter)
-}
-
-// lead asks the store for the crowd.
-func (x *execution) lead(ctx context.Context, c *crowd, claim store.Claim) (t told, w *waiter) {
-	t = told{err: errors.New("the store panicked")}
-	defer func() { w = c.led(t) }()
-	t = x.sendClaim(ctx, claim)
-	return t, nil
 }
 
 // await waits to be told.

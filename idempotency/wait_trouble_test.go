@@ -25,7 +25,6 @@ func TestF79_WaitersThatVanishLeaveNothing(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		all := duplicates(ctx, 20, op, forbidden(t))
 		synctest.Wait()
-		before := runtime.NumGoroutine()
 		cancel()
 		for _, r := range all {
 			_, err := r.wait()
@@ -33,7 +32,6 @@ func TestF79_WaitersThatVanishLeaveNothing(t *testing.T) {
 		}
 		synctest.Wait()
 		assert.Zero(t, heard.listening())
-		assert.LessOrEqual(t, runtime.NumGoroutine(), before-20)
 		claims := p.node.count("claim")
 		time.Sleep(10 * time.Second)
 		assert.Equal(t, claims, p.node.count("claim"), "nobody asks any more")
@@ -290,4 +288,28 @@ func heapInUse() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
+}
+
+func panics(context.Context, func() store.Reply) (store.Reply, error) { panic("a bug in the store") }
+
+func TestStoreThatPanicsEndsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := startListening(t, newBackend())
+		op := p.operation(t, waits(time.Minute))
+		p.node.next("claim", panics)
+		_, err := op.Execute(t.Context(), call("k"), forbidden(t))
+		refusal(t, err, idempotency.ErrStoreUnavailable)
+		assert.Contains(t, p.log.String(), "a bug in the store")
+
+		owner := begin(t.Context(), op, call("l"), takes(time.Second, "a"))
+		synctest.Wait()
+		waiting := begin(t.Context(), op, call("l"), forbidden(t))
+		synctest.Wait()
+		p.node.next("claim", panics, panics)
+		p.node.next("complete", panics)
+		allReplay(t, []*running{waiting}, "a")
+		_, err = owner.wait()
+		require.NoError(t, err)
+	})
 }

@@ -28,6 +28,7 @@ type setup struct {
 	store     store.Store   // instead of one on Redis
 	namespace string        // instead of the test's own, to share with others
 	policy    idempotency.Policy
+	options   []idempotency.OperationOption // beside the policy
 	guard     []idempotency.Option
 	http      []idemhttp.Option // instead of the scope by X-Tenant
 	handler   http.HandlerFunc  // instead of R
@@ -69,7 +70,7 @@ func newService(t *testing.T, with setup) *service {
 	} else {
 		with.handler = s.counted(with.handler)
 	}
-	require.NoError(t, s.MW.Handle(s.Mux, with.pattern, with.handler, with.policy))
+	require.NoError(t, s.MW.Handle(s.Mux, with.pattern, with.handler, append(with.options, with.policy)...))
 	var root http.Handler = s.Mux
 	if with.wrap != nil {
 		root = with.wrap(root)
