@@ -33,17 +33,22 @@ test: needed
 	@cd internal/proof && go test -timeout $(TEST_TIMEOUT) -v -run 'TestSimulationOfManySeeds' ./simulation
 
 # What the tests need besides Go, installed where it is missing and can be
-# (Debian or Ubuntu, as root): a Redis server, and the C compiler that the race
-# detector links with. Whether the packaged Redis service runs does not matter:
-# tests start servers of their own, on ports of their own.
+# (Debian or Ubuntu, as root): a Redis server, the C compiler that the race
+# detector links with, and what stands before or behind a service in the tests
+# of other people's software: nginx, HAProxy and a browser. Whether the packaged
+# services run does not matter: tests start their own, on ports of their own.
 .PHONY: needed
 needed:
-	@packages=; \
-	command -v redis-server >/dev/null || packages="redis-server"; \
-	command -v "$$(go env CC)" >/dev/null || packages="$$packages gcc libc6-dev"; \
+	@packages=; PATH="$$PATH:/usr/sbin:/sbin"; \
+	need() { command -v "$$1" >/dev/null || packages="$$packages $$2"; }; \
+	need redis-server redis-server; \
+	need "$$(go env CC)" "gcc libc6-dev"; \
+	need nginx nginx-light; \
+	need haproxy haproxy; \
+	need chromium chromium; \
 	[ -z "$$packages" ] && exit 0; \
 	if ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then \
-		echo "missing, and not installed for want of apt-get or root: $$packages" >&2; exit 1; \
+		echo "missing, and not installed for want of apt-get or root:$$packages" >&2; exit 1; \
 	fi; \
 	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$packages
 

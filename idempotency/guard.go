@@ -107,6 +107,14 @@ func (g *Guard) Operation(name string, opts ...OperationOption) (*Operation, err
 	return op, nil
 }
 
+// Registered returns the operation of that name, if there is one.
+func (g *Guard) Registered(name string) (*Operation, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	op, ok := g.operations[name]
+	return op, ok
+}
+
 // Operations returns the names of the registered operations, sorted.
 func (g *Guard) Operations() []string {
 	g.mu.Lock()

@@ -95,9 +95,7 @@ func (g *Guard) settle(ctx context.Context, id store.ID, decision string, s Sett
 // retentionOf is the retention of an operation, which need not be registered in
 // this process.
 func (g *Guard) retentionOf(operation string) time.Duration {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if op := g.operations[operation]; op != nil {
+	if op, ok := g.Registered(operation); ok {
 		return op.policy.Retention
 	}
 	return g.policy.Retention

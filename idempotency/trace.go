@@ -83,9 +83,7 @@ func (o *Operation) finished(ctx context.Context, f Finished) {
 // countsOf returns the counts of an operation; of one that is not registered,
 // none that anybody reads.
 func (g *Guard) countsOf(operation string) *counts {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if op := g.operations[operation]; op != nil {
+	if op, ok := g.Registered(operation); ok {
 		return op.counts
 	}
 	return newCounts()

@@ -69,6 +69,7 @@ func valid() []store.Event {
 		store.Fail{Attempt: attempt(alice, 1)}, store.Release{Attempt: attempt(alice, 1)},
 		store.Settle{Owner: alice, Retention: time.Second, Answer: &answer},
 		store.Settle{Owner: alice, Retention: time.Second},
+		store.Settle{Owner: alice, Retention: time.Second, Erase: true},
 	}
 }
 
@@ -130,5 +131,8 @@ func TestValidateNamesEveryFieldThatIsWrong(t *testing.T) {
 	for _, field := range []string{"Owner", "Retention", "Answer.Codec", "Answer.Omitted"} {
 		assert.ErrorContains(t, err, field)
 	}
+	both := store.Settle{Owner: alice, Retention: time.Second, Answer: &store.Answer{Codec: "c"}, Erase: true}
+	require.ErrorIs(t, store.Validate(both), store.ErrInvalid)
+	assert.ErrorContains(t, store.Validate(both), "Erase and Answer are both set")
 	assert.ErrorContains(t, store.Validate(store.Fail{Attempt: attempt(alice, 1), Backoff: 10*365*24*time.Hour + 1}), "Backoff")
 }

@@ -63,6 +63,8 @@ func eventOf(b []byte, rec store.Record, now store.Instant) store.Event {
 	settle := store.Settle{Owner: owner, Token: token, Retention: a.Retention, Running: b[3]%2 == 0}
 	if b[5]%2 == 0 {
 		settle.Answer = &answer
+	} else {
+		settle.Erase = b[5]%4 == 1
 	}
 	return settle
 }
@@ -81,8 +83,13 @@ func checkStep(t *testing.T, rec, next store.Record, event store.Event, reply st
 	if refused && rec.State != store.Running {
 		require.Equal(t, rec, next, "%s changed the record and answered %s", event.Name(), reply.Verdict)
 	}
-	if rec.State == store.Completed {
+	settle, settles := event.(store.Settle)
+	if rec.State == store.Completed && !settle.Erase {
 		require.Equal(t, rec, next, "%s changed a completed record", event.Name())
+	}
+	if settles {
+		require.GreaterOrEqual(t, next.Expires, rec.Expires, "a settlement shortened the record's life")
+		require.Equal(t, rec.Token, next.Token)
 	}
 	if reply.Verdict == store.Recorded {
 		require.Equal(t, rec.Answer, reply.Answer)

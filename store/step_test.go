@@ -179,7 +179,11 @@ func TestStepNotifiesWaitersAtEveryEndAndAtNothingElse(t *testing.T) {
 		{"complete", store.Complete{Attempt: attempt(alice, 1)}, t0, false},
 		{"fail", store.Fail{Attempt: attempt(alice, 1)}, t0, false},
 		{"release", store.Release{Attempt: attempt(alice, 1)}, t0, false},
+		{"void release", store.Release{Attempt: attempt(alice, 1), Void: true}, t0, false},
 		{"settle", store.Settle{Owner: bob, Token: rec.Token, Running: true}, t0, false},
+		{"settle with an answer", store.Settle{Owner: bob, Token: rec.Token, Running: true, Answer: &store.Answer{Codec: "c"}}, t0, false},
+		{"settle without the word", store.Settle{Owner: bob, Token: rec.Token}, t0, true},
+		{"erase", store.Settle{Owner: bob, Token: rec.Token, Erase: true}, t0, true},
 		{"take-over", always, t0.Add(lease), false},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -22,6 +22,9 @@ type config struct {
 	orphan, stream, storeDown, log string
 
 	maxBody int64
+
+	admin       string
+	adminSettle bool
 }
 
 // errUsage marks errors in what the user typed, which end with exit status 2.
@@ -60,12 +63,14 @@ func (c *config) flags() *flag.FlagSet {
 	f.StringVar(&c.namespace, "namespace", "payments", "`prefix` of all keys in Redis")
 	f.DurationVar(&c.lease, "lease", 10*time.Second, "lease of a running request; 100ms at least")
 	f.DurationVar(&c.retention, "retention", 24*time.Hour, "how long a first response is replayed; longer than -lease")
-	f.DurationVar(&c.wait, "wait", 0, "how long an HTTP duplicate waits for the first (not in this version)")
+	f.DurationVar(&c.wait, "wait", 0, "how long an HTTP duplicate waits for the first before it gets 409; 0s: not at all")
 	f.DurationVar(&c.grpcWait, "grpc-wait", 5*time.Second, "the same for gRPC (not in this version)")
 	f.StringVar(&c.orphan, "orphan", "rerun-unmarked", "what follows an attempt that died: rerun-unmarked, refuse, rerun")
 	f.StringVar(&c.stream, "stream", "buffer", "streaming of POST /v1/payments: buffer, pass")
 	f.StringVar(&c.storeDown, "store-down", "closed", "without the store: closed (503), open (run unprotected)")
 	f.Int64Var(&c.maxBody, "max-body", 1<<20, "largest stored response body in `bytes`")
+	f.StringVar(&c.admin, "admin", "", "listener `address` of the operator's page, which has no authentication; empty: off")
+	f.BoolVar(&c.adminSettle, "admin-settle", false, "let the operator's page decide about unknown outcomes")
 	f.StringVar(&c.log, "log", "text", "log to stderr: text, json, off")
 	return f
 }
@@ -75,14 +80,20 @@ func (c *config) check() error {
 	if c.redis == "" {
 		c.redis = "embedded"
 	}
-	switch {
-	case c.grpc != "":
+	if c.grpc != "" {
 		return fmt.Errorf("-grpc %s: this version has no gRPC, leave it empty", c.grpc)
-	case c.wait != 0:
-		return fmt.Errorf("-wait %v: this version has no waiting, leave it at 0s", c.wait)
+	}
+	if c.wait < 0 {
+		return fmt.Errorf("-wait %v: less than no time", c.wait) // -1ns would be NoWait
 	}
 	if _, _, err := net.SplitHostPort(c.http); err != nil {
 		return fmt.Errorf("-http: %w", err)
+	}
+	if _, _, err := net.SplitHostPort(c.admin); c.admin != "" && err != nil {
+		return fmt.Errorf("-admin: %w", err)
+	}
+	if c.adminSettle && c.admin == "" {
+		return errors.New("-admin-settle: there is no operator's page without -admin")
 	}
 	if _, err := newLogger(c.log, io.Discard); err != nil {
 		return err
@@ -99,6 +110,9 @@ func (c *config) policy() idempotency.Policy {
 	p.Lease = c.lease
 	p.MaxHold = max(p.MaxHold, c.lease)
 	p.Retention = c.retention
+	if c.wait != 0 {
+		p.Wait = c.wait
+	}
 	p.Orphan = idempotency.Orphan(c.orphan)
 	p.StoreDown = idempotency.StoreDownRule(c.storeDown)
 	p.MaxResponseBody = c.maxBody

@@ -27,25 +27,27 @@ func TestFlagsHaveTheirDefaults(t *testing.T) {
 	policy := c.policy()
 	assert.Equal(t, idempotency.OrphanRerunUnmarked, policy.Orphan)
 	assert.Equal(t, 10*time.Second, policy.Lease)
+	assert.Equal(t, idempotency.NoWait, policy.Wait)
 }
 
 func TestEveryFlagIsHeard(t *testing.T) {
 	t.Parallel()
 	c, err := parseFlags([]string{
 		"-http", ":0", "-grpc", "", "-redis", "memory", "-ledger", "l", "-namespace", "n", "-lease", "20m",
-		"-retention", "30m", "-wait", "0s", "-grpc-wait", "1s", "-orphan", "refuse", "-stream", "pass",
+		"-retention", "30m", "-wait", "3s", "-grpc-wait", "1s", "-orphan", "refuse", "-stream", "pass",
 		"-store-down", "open", "-max-body", "5", "-log", "json",
 	}, io.Discard)
 	require.NoError(t, err)
 	assert.Equal(t, config{
 		http: ":0", redis: "memory", ledger: "l", namespace: "n",
-		lease: 20 * time.Minute, retention: 30 * time.Minute, grpcWait: time.Second,
+		lease: 20 * time.Minute, retention: 30 * time.Minute, wait: 3 * time.Second, grpcWait: time.Second,
 		orphan: "refuse", stream: "pass", storeDown: "open", log: "json", maxBody: 5,
 	}, c)
 	policy := c.policy()
 	assert.NoError(t, policy.Validate(), "a lease longer than the default maximum hold")
 	assert.Equal(t, idempotency.StoreDownOpen, policy.StoreDown)
 	assert.EqualValues(t, 5, policy.MaxResponseBody)
+	assert.Equal(t, 3*time.Second, policy.Wait)
 }
 
 func TestBadFlagsAreUsageErrors(t *testing.T) {
@@ -59,7 +61,9 @@ func TestBadFlagsAreUsageErrors(t *testing.T) {
 		{"no duration", []string{"-lease", "soon"}, "-lease"},
 		{"left-over argument", []string{"serve"}, `"serve"`},
 		{"gRPC is not there yet", []string{"-grpc", "127.0.0.1:9090"}, "-grpc"},
-		{"waiting is not there yet", []string{"-wait", "2s"}, "-wait"},
+		{"wait too short", []string{"-wait", "1us"}, "Wait is 1µs"},
+		{"wait too long", []string{"-wait", "11m"}, "Wait is 11m"},
+		{"wait less than nothing", []string{"-wait", "-1ns"}, "-wait"},
 		{"lease too short", []string{"-lease", "99ms"}, "Lease"},
 		{"lease of 0 is not the default", []string{"-lease", "0s"}, "Lease"},
 		{"retention too short", []string{"-retention", "900ms", "-lease", "100ms"}, "Retention"},

@@ -82,15 +82,18 @@ func drain(ctx context.Context, g *gate, guard *idempotency.Guard, server *http.
 	ctx = context.WithoutCancel(ctx)
 	limit, cancel := context.WithTimeout(ctx, drainLimit)
 	defer cancel()
+	// At once, for duplicates that wait for another's answer: they are told to
+	// ask elsewhere. Running attempts finish, and what the store has not taken
+	// yet is sent. At the limit this ends the contexts of what still runs.
+	shut := make(chan error, 1)
+	go func() { shut <- guard.Shutdown(limit) }()
 	var late error
 	select {
 	case <-empty:
 	case <-limit.Done():
 		late = fmt.Errorf("drain: requests were still running after %v", drainLimit)
 	}
-	// Beyond the limit this ends the contexts of what still runs. Before it, what
-	// handlers did and the store has not taken yet is sent.
-	if err := guard.Shutdown(limit); err != nil {
+	if err := <-shut; err != nil {
 		log.Warn("not everything could be recorded", "error", err)
 	}
 	last, cancel := context.WithTimeout(ctx, lastWords)

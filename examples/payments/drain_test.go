@@ -64,7 +64,7 @@ func TestExitStatusOfABadStart(t *testing.T) {
 		{"bad URL", []string{"-redis", "ftp://h"}, 2, "-redis"},
 		{"retention not longer than the lease", []string{"-lease", "2s", "-retention", "2s"}, 2, "Retention"},
 		{"gRPC", []string{"-grpc", "127.0.0.1:0"}, 2, "-grpc"},
-		{"waiting", []string{"-wait", "1s"}, 2, "-wait"},
+		{"waiting for longer than may be", []string{"-wait", "1h"}, 2, "Wait"},
 		{"port in use", []string{"-http", taken.Addr().String()}, 1, "address already in use"},
 		{"ledger that is a folder", []string{"-http", "127.0.0.1:0", "-ledger", t.TempDir()}, 1, "ledger"},
 	} {
@@ -138,7 +138,7 @@ func TestDrainLimitEndsWithStatus1(t *testing.T) {
 }
 
 // A request that the guard does not know of yet, because its body is still
-// arriving, is running as well.
+// arriving, is answered, too: nothing runs for it, and its client may retry.
 func TestDrainWaitsForABodyThatIsStillArriving_P6(t *testing.T) {
 	t.Parallel()
 	service := launch(t, "-redis", "memory")
@@ -160,7 +160,8 @@ func TestDrainWaitsForABodyThatIsStillArriving_P6(t *testing.T) {
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	require.NoError(t, err)
 	defer func() { _ = resp.Body.Close() }()
-	assert.Equal(t, 201, resp.StatusCode)
+	assert.Equal(t, 503, resp.StatusCode)
+	assert.Equal(t, "1", resp.Header.Get("Retry-After"))
 	assert.Zero(t, service.exit(t))
 }
 

@@ -72,6 +72,11 @@ func run(cfg config, stdout, stderr io.Writer) (err error) {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
+	closeAdmin, err := openAdmin(signals, cfg, guard, log)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer func() { err = errors.Join(err, closeAdmin()) }() // after the drain
 	// The kernel accepts from here on, and keeps connections until Serve comes.
 	fmt.Fprintf(stdout, "READY http=%s grpc=off store=%s\n", listener.Addr(), records.name)
 	return serve(signals, listener, api, guard, log)

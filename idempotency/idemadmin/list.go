@@ -157,6 +157,7 @@ type listPage struct {
 	Next       string // where the listing goes on, "" at its end
 	Paged      bool   // it does not begin at the beginning
 	Filtered   bool
+	Refined    bool // by more than the state
 }
 
 // tab is one state to look at, or all.
@@ -175,10 +176,11 @@ func (p *page) listing(r *http.Request, f filter, found idempotency.Listing, row
 	}
 	l := listPage{
 		chrome: p.chrome(r, "Operations"), filter: f, Query: query,
-		Operations: p.guard.Operations(), Tabs: tabs(values), Ages: ages(f.query), Rows: rows,
+		Operations: p.guard.Operations(), Tabs: tabs(values), Ages: ages(values), Rows: rows,
 		Unreadable: found.Unreadable, Paged: f.query.Cursor != "",
-		Filtered: f.narrow() || f.query.Operation != "" || f.query.State != store.Absent || f.query.OlderThan+f.query.YoungerThan > 0,
+		Refined: f.narrow() || f.query.Operation != "" || f.query.OlderThan+f.query.YoungerThan > 0,
 	}
+	l.Filtered = l.Refined || f.query.State != store.Absent
 	if found.Next != "" {
 		l.Next = with(values, "cursor", found.Next)
 	}
@@ -193,13 +195,14 @@ func byAttention(rows []recordView) {
 		rank[state.String()] = i
 	}
 	slices.SortFunc(rows, func(a, b recordView) int {
-		return cmp.Or(cmp.Compare(rank[a.State], rank[b.State]), b.Started.at.Compare(a.Started.at), strings.Compare(a.ID, b.ID))
+		return cmp.Or(cmp.Compare(rank[a.State], rank[b.State]), b.started().Compare(a.started()), strings.Compare(a.ID, b.ID))
 	})
 }
 
 func tabs(values url.Values) []tab {
 	current := values.Get("state")
-	list := []tab{{"All", with(values, "state", ""), current == ""}}
+	list := make([]tab, 0, len(states())+1)
+	list = append(list, tab{"All", with(values, "state", ""), current == ""})
 	for _, state := range states() {
 		word := state.String()
 		list = append(list, tab{strings.ToUpper(word[:1]) + word[1:], with(values, "state", word), current == word})
@@ -222,20 +225,14 @@ func with(values url.Values, name, value string) string {
 	return "?" + link.Encode()
 }
 
-// ages are the choices of a form, with that of the URL if it is none of them.
-func ages(q idempotency.Query) []choice {
+// ages are the choices of a form, with those of the URL if they are others.
+func ages(values url.Values) []choice {
 	list := []choice{{"1m", "1 minute"}, {"10m", "10 minutes"}, {"1h", "1 hour"}, {"24h", "1 day"}}
-	for _, d := range []time.Duration{q.OlderThan, q.YoungerThan} {
-		known := slices.ContainsFunc(list, func(c choice) bool { return mustParse(c.Value) == d })
-		if d > 0 && !known {
-			list = append(list, choice{d.String(), d.String()})
+	for _, name := range []string{"older_than", "younger_than"} {
+		own := choice{values.Get(name), values.Get(name)}
+		if own.Value != "" && !slices.ContainsFunc(list, func(c choice) bool { return c.Value == own.Value }) {
+			list = append(list, own)
 		}
 	}
 	return list
-}
-
-// mustParse is for the choices above.
-func mustParse(word string) time.Duration {
-	d, _ := time.ParseDuration(word)
-	return d
 }

@@ -62,6 +62,13 @@ func (v recordView) ShortScope() string { return v.Scope[:min(8, len(v.Scope))] 
 // Lapsed says that the attempt is of unknown outcome because its lease ended.
 func (v recordView) Lapsed() bool { return v.State == "unknown" && v.Finished == nil }
 
+func (v recordView) started() time.Time {
+	if v.Started == nil {
+		return time.Time{}
+	}
+	return v.Started.at
+}
+
 // moment is a time of the store's clock, seen from another one.
 type moment struct{ at, now time.Time }
 

@@ -87,7 +87,7 @@ func newKey() string {
 // that is asked for or the key has characters that a bare one must not have.
 // The key is never part of an error.
 func keyField(key string, quoted bool) (string, error) {
-	if _, err := parseBareKey(key); err == nil && !quoted && key != "" {
+	if _, err := parseBareKey(key); err == nil && !quoted {
 		return key, nil
 	}
 	value, err := httpsfv.Marshal(httpsfv.NewItem(key))

@@ -12,10 +12,8 @@ import (
 // canonical spelling, sorted, each once. The error joins one per name that
 // cannot count, and says why.
 func fingerprintHeaders(names, keyHeaders []string) ([]string, error) {
-	var (
-		headers []string
-		errs    []error
-	)
+	headers := make([]string, 0, len(names))
+	var errs []error
 	for _, name := range names {
 		if why := notForFingerprints(name, keyHeaders); why != "" {
 			errs = append(errs, fmt.Errorf("FingerprintHeaders: header %q cannot count: %s", name, why))

@@ -83,8 +83,19 @@ func (m *Middleware) Handle(mux Mux, pattern string, handler http.Handler, opts 
 func (m *Middleware) Protect(
 	operation string, opts ...idempotency.OperationOption,
 ) (func(http.Handler) http.Handler, error) {
+	return m.protect(operation, noParts, opts)
+}
+
+func (m *Middleware) protect(
+	operation string, part partFunc, opts []idempotency.OperationOption,
+) (func(http.Handler) http.Handler, error) {
 	if err := checkHeaderNames(saidIn(opts).Headers); err != nil {
 		return nil, fmt.Errorf("idemhttp: %s: Policy.Headers: %w", operation, err)
+	}
+	// Before the operation is registered: a mistake can be put right then.
+	fingerprinter, err := newFingerprinter(m.guard.Policy().Override(saidIn(opts)), m.opts.keyHeaders)
+	if err != nil {
+		return nil, fmt.Errorf("idemhttp: %s: Policy.%w", operation, err)
 	}
 	op, err := m.guard.Operation(operation, opts...)
 	if err != nil {
@@ -95,7 +106,7 @@ func (m *Middleware) Protect(
 		if err := checkChain(next, op.Policy()); err != nil {
 			return misbuilt(operation, err)
 		}
-		return &route{m: m, op: op, policy: op.Policy(), recorded: recorded, next: next}
+		return &route{m: m, op: op, policy: op.Policy(), recorded: recorded, fingerprinter: fingerprinter, part: part, next: next}
 	}, nil
 }
 

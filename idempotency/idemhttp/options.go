@@ -14,12 +14,16 @@ import (
 type Option func(*options) error
 
 type options struct {
-	scope       func(*http.Request) (string, error)
-	keyHeaders  []string
-	strictKeys  bool
-	headers     []string
-	exposeMarks bool
-	writeError  ErrorWriter
+	scope      func(*http.Request) (string, error)
+	keyFunc    func(*http.Request) (string, error) // nil: the header
+	keyHeaders []string
+	// namedHeaders says that keyHeaders are not the default.
+	namedHeaders bool
+	strictKeys   bool
+	headers      []string
+	exposeMarks  bool
+	writeError   ErrorWriter
+	replayGuard  ReplayGuardFunc
 }
 
 // globalScope is one scope for all callers. It is no possible tenant's name by
@@ -61,7 +65,7 @@ func (o *options) setScope(scope func(*http.Request) (string, error)) error {
 // two of them with different keys is rejected with 400.
 func KeyHeader(name string, aliases ...string) Option {
 	return func(o *options) error {
-		o.keyHeaders = nil
+		o.keyHeaders, o.namedHeaders = nil, true
 		for _, n := range append([]string{name}, aliases...) {
 			if !isToken(n) || notForKeys(n) {
 				return fmt.Errorf("KeyHeader: %q is not a header field name, or has another meaning", n)
@@ -72,7 +76,7 @@ func KeyHeader(name string, aliases ...string) Option {
 			}
 			o.keyHeaders = append(o.keyHeaders, n)
 		}
-		return nil
+		return o.checkKeySource()
 	}
 }
 
@@ -90,7 +94,7 @@ func notForKeys(name string) bool {
 // on the Idempotency-Key header demands. By default a bare key is accepted too,
 // and means the same.
 func StrictKeys() Option {
-	return func(o *options) error { o.strictKeys = true; return nil }
+	return func(o *options) error { o.strictKeys = true; return o.checkKeySource() }
 }
 
 // RecordHeaders adds response header fields to those that are recorded and

@@ -34,8 +34,8 @@ const (
 	// key may have been.
 	OutcomeRefused
 	// OutcomeFailed: an answer that services do not record, such as 401, 429 or
-	// any 5xx, from the handler or from something before it. What happened is
-	// for the same request under the same key to find out.
+	// any 5xx, from the handler or from something before it. The same request
+	// under the same key may get another.
 	OutcomeFailed
 )
 

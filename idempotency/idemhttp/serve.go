@@ -3,7 +3,6 @@ package idemhttp
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -11,16 +10,17 @@ import (
 	"strings"
 
 	"github.com/reprise-go/reprise/idempotency"
-	"github.com/reprise-go/reprise/store"
 )
 
 // route is a protected handler.
 type route struct {
-	m        *Middleware
-	op       *idempotency.Operation
-	policy   idempotency.Policy
-	recorded []string // response fields that are recorded
-	next     http.Handler
+	m             *Middleware
+	op            *idempotency.Operation
+	policy        idempotency.Policy
+	recorded      []string // response fields that are recorded
+	fingerprinter fingerprinter
+	part          partFunc
+	next          http.Handler
 }
 
 // ServeHTTP answers from the record, or runs the handler, or refuses.
@@ -29,21 +29,22 @@ func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rt.ignore(w, r)
 		return
 	}
-	key, err := rt.key(r)
+	body := &requestBody{w: w, r: r, limit: rt.policy.MaxRequestBody}
+	key, err := rt.keyBefore(body)
 	if errors.Is(err, errNoKey) && rt.policy.Key == idempotency.KeyOptional {
 		w.Header().Set(headerStatus, markIgnored)
-		rt.next.ServeHTTP(w, r)
+		rt.next.ServeHTTP(w, body.request())
 		return
 	}
 	if err != nil {
 		rt.refuse(w, r, rt.op.Reject(r.Context(), keyCode(err), err))
 		return
 	}
-	if rt.mount(r, key).around(r.Context()) {
+	if rt.mount(r, key).in(rt.part(r)).around(r.Context()) {
 		rt.misplaced(w, r, "middleware mounted twice around operation "+rt.op.Name())
 		return
 	}
-	rt.protect(w, r, key)
+	rt.protect(w, r, key, body)
 }
 
 // protectable reports whether a request may change something, and is not gRPC,
@@ -79,11 +80,40 @@ func (rt *route) ignore(w http.ResponseWriter, r *http.Request) {
 	rt.next.ServeHTTP(w, r)
 }
 
-// key reads the key from the header and its aliases, which must agree.
+// keyBefore returns the key of a request whose body nobody has read yet: a key
+// function may. If it did and that failed, then that is the error.
+func (rt *route) keyBefore(body *requestBody) (string, error) {
+	if rt.m.opts.keyFunc == nil {
+		return rt.key(body.r)
+	}
+	key, err := rt.key(body.lend())
+	if body.err != nil {
+		return "", body.err
+	}
+	return key, err
+}
+
+// key returns the key of a request, in the form that counts.
 func (rt *route) key(r *http.Request) (string, error) {
+	resolve := rt.m.opts.keyFunc
+	if resolve == nil {
+		return rt.headerKey(r)
+	}
+	key, err := resolvedKey(r, resolve)
+	if err != nil {
+		return "", err
+	}
+	return formatKey(key, rt.policy.KeyFormat)
+}
+
+// headerKey reads the key from the header and its aliases, which must agree.
+func (rt *route) headerKey(r *http.Request) (string, error) {
 	found, from := "", ""
 	for _, name := range rt.m.opts.keyHeaders {
 		key, err := parseKey(r.Header.Values(name), rt.m.opts.strictKeys)
+		if err == nil {
+			key, err = formatKey(key, rt.policy.KeyFormat)
+		}
 		switch {
 		case errors.Is(err, errNoKey):
 			continue
@@ -101,16 +131,20 @@ func (rt *route) key(r *http.Request) (string, error) {
 }
 
 func keyCode(err error) idempotency.Code {
-	if errors.Is(err, errNoKey) {
+	switch {
+	case errors.Is(err, errNoKey):
 		return idempotency.ErrKeyMissing
+	case errors.Is(err, errBodyTooLarge), errors.Is(err, errBodyUnreadable):
+		return bodyCode(err) // a key function looked for it there
+	default:
+		return idempotency.ErrKeyInvalid
 	}
-	return idempotency.ErrKeyInvalid
 }
 
 // protect asks the engine. The body comes first: the scope function may look at
 // a form in it, and its digest is part of the claim.
-func (rt *route) protect(w http.ResponseWriter, r *http.Request, key string) {
-	body, sum, err := readBody(w, r, rt.policy.MaxRequestBody)
+func (rt *route) protect(w http.ResponseWriter, r *http.Request, key string, unread *requestBody) {
+	body, err := unread.load()
 	if err != nil {
 		rt.refuse(w, r, rt.op.Reject(r.Context(), bodyCode(err), err))
 		return
@@ -126,13 +160,13 @@ func (rt *route) protect(w http.ResponseWriter, r *http.Request, key string) {
 		return
 	}
 	var c *capture
-	result, err := rt.op.Execute(r.Context(), rt.call(r, scope, key, sum),
+	result, err := rt.op.Execute(r.Context(), rt.call(r, scope, key, body),
 		func(ctx context.Context) idempotency.Answer {
 			c = rt.newCapture(ctx, w, r)
 			// After a panic, too: what the handler left running must not write
 			// to a response that is over.
 			defer c.finish(rt.recorded)
-			ctx = rt.mount(r, key).enter(ctx)
+			ctx = rt.mount(r, key).in(rt.part(r)).enter(ctx)
 			rt.next.ServeHTTP(c.Writer(), withBody(r.WithContext(ctx), body))
 			return rt.answer(c)
 		})
@@ -161,19 +195,17 @@ func bodyCode(err error) idempotency.Code {
 	return idempotency.ErrBodyUnreadable
 }
 
-func (rt *route) call(r *http.Request, scope, key string, body [sha256.Size]byte) idempotency.Call {
-	by := func(algorithm string) (store.Fingerprint, bool) {
-		compute, known := fingerprintBy(algorithm)
-		if !known {
-			return store.Fingerprint{}, false
-		}
-		return compute(r, body), true
+func (rt *route) call(r *http.Request, scope, key string, body []byte) idempotency.Call {
+	fingerprints := rt.fingerprinter.request(r, body)
+	own, _ := fingerprints.by(rt.fingerprinter.algorithm)
+	return idempotency.Call{
+		Scope:         scope,
+		Key:           key,
+		Part:          rt.part(r),
+		Fingerprint:   own,
+		FingerprintBy: fingerprints.by,
+		MayReplay:     rt.mayReplay(r, body),
 	}
-	call := idempotency.Call{Scope: scope, Key: key, FingerprintBy: by}
-	if rt.policy.Fingerprint != idempotency.FingerprintOff {
-		call.Fingerprint, _ = by(requestFingerprint)
-	}
-	return call
 }
 
 // misplaced tells the developer of a mistake in the chain that cannot be found

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/reprise-go/reprise/idempotency"
@@ -37,19 +36,21 @@ const GlobalScopeName = globalScope
 // Refusals are the problems of the protected route: a missing or invalid key, no
 // scope, a store that does not answer. Where keys count for one operation only
 // ([idempotency.StrictKeys]), the key of another operation is
-// idempotency_key_reused. Other methods than GET and HEAD get 405. One round
-// trip.
+// idempotency_key_reused. Other methods than GET and HEAD get 405. It is not for
+// [Middleware.ProtectByPath], where each path is an operation of its own. One
+// round trip.
 //
 // Errors: the operation is not registered on the guard; the store is no
 // [store.Inspector].
 func (m *Middleware) Status(operation string) (http.Handler, error) {
-	if !slices.Contains(m.guard.Operations(), operation) {
+	op, ok := m.guard.Registered(operation)
+	if !ok {
 		return nil, fmt.Errorf("idemhttp: Status: operation %q is not registered; protect its route first", operation)
 	}
 	if err := canInspect(m.guard); err != nil {
 		return nil, fmt.Errorf("idemhttp: Status: %w", err)
 	}
-	return &statusHandler{rt: &route{m: m, policy: m.guard.Policy()}, operation: operation}, nil
+	return &statusHandler{rt: &route{m: m, op: op, policy: op.Policy()}, operation: operation}, nil
 }
 
 // canInspect asks without asking: with a context that has ended nothing is sent.
@@ -75,7 +76,7 @@ func (s *statusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 		return
 	}
-	found, refused := s.find(r)
+	found, refused := s.find(w, r)
 	if refused != nil {
 		s.rt.refuse(w, r, refused)
 		return
@@ -83,12 +84,13 @@ func (s *statusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.write(w, found)
 }
 
-func (s *statusHandler) find(r *http.Request) (idempotency.Status, *idempotency.Error) {
-	key, err := s.rt.key(r)
+func (s *statusHandler) find(w http.ResponseWriter, r *http.Request) (idempotency.Status, *idempotency.Error) {
+	body := &requestBody{w: w, r: r, limit: s.rt.policy.MaxRequestBody}
+	key, err := s.rt.keyBefore(body)
 	if err != nil {
 		return idempotency.Status{}, s.error(keyCode(err), err)
 	}
-	scope, err := s.rt.m.opts.scope(r)
+	scope, err := s.rt.m.opts.scope(body.lend())
 	if err != nil || scope == "" {
 		return idempotency.Status{}, s.error(idempotency.ErrScopeMissing, err)
 	}

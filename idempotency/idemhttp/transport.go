@@ -21,7 +21,7 @@ type Transport struct {
 //
 // Every POST, PATCH, PUT, DELETE, or other request that may change something,
 // goes out under a key: the one in its header, else that of its context
-// ([WithKey]), else [KeyFunc]'s, else a fresh UUID. All tries of one RoundTrip
+// ([WithKey]), else [SendKeyFrom]'s, else a fresh UUID. All tries of one RoundTrip
 // carry that key and the same body. A new RoundTrip is a new operation: whoever
 // sends a request again must give it its key first, with [SetKey] or [WithKey].
 // A redirect that repeats the request (307, 308) goes on under its key. GET,
@@ -121,7 +121,7 @@ func (t *Transport) keyFor(req *http.Request) (string, error) {
 	}
 	key, err := t.opts.draw(req)
 	if err != nil {
-		return "", fmt.Errorf("KeyFunc: %w", err)
+		return "", fmt.Errorf("SendKeyFrom: %w", err)
 	}
 	return keyField(key, t.opts.quoted)
 }

@@ -56,14 +56,14 @@ func SendQuotedKeys() TransportOption {
 	return func(o *transportOptions) error { o.quoted = true; return nil }
 }
 
-// KeyFunc sets where the key of a request comes from that has none in its header
+// SendKeyFrom sets where the key of a request comes from that has none in its header
 // or context, instead of a fresh UUID. It is called once per RoundTrip, from
 // any number of goroutines; it must not read the body or change the request. An
 // error or an empty key fails the RoundTrip, and nothing is sent.
-func KeyFunc(key func(*http.Request) (string, error)) TransportOption {
+func SendKeyFrom(key func(*http.Request) (string, error)) TransportOption {
 	return func(o *transportOptions) error {
 		if key == nil {
-			return errors.New("KeyFunc: the function is nil")
+			return errors.New("SendKeyFrom: the function is nil")
 		}
 		o.draw = key
 		return nil

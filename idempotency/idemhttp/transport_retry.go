@@ -53,7 +53,7 @@ func (t *Transport) again(ctx context.Context, n int, resp *http.Response, err e
 	}
 	wait := t.backoff(n)
 	if err == nil {
-		if !retryable(resp, t.opts.statuses) {
+		if resp == nil || !retryable(resp, t.opts.statuses) { // nil is base's mistake, for http.Client to tell
 			return 0, false
 		}
 		asked := retryAfter(resp.Header, time.Now())

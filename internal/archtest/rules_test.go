@@ -21,7 +21,7 @@ const (
 func testPackages() []string {
 	return []string{
 		"store/storetest/...", "lock/locktest/...",
-		"internal/redistest/...", "internal/faultproxy/...", "internal/proof/...",
+		"internal/redistest/...", "internal/faultproxy/...", "internal/paytest/...", "internal/proof/...",
 	}
 }
 
@@ -82,7 +82,7 @@ func rules() []archtest.Rule {
 		},
 		{
 			From:   []string{"..."},
-			To:     []string{"testing", "testing/synctest", "internal/redistest/...", "internal/faultproxy/..."},
+			To:     []string{"testing", "testing/synctest", "internal/redistest/...", "internal/faultproxy/...", "internal/paytest/..."},
 			Except: testPackages(),
 			Reason: "programs must not link what is made for tests",
 		},

@@ -42,7 +42,7 @@ type events struct {
 }
 
 func newEvents() *events {
-	const plenty = 1000
+	const plenty = 5000
 	return &events{
 		finished: make(chan idempotency.Finished, plenty),
 		lost:     make(chan idempotency.LeaseLost, plenty),

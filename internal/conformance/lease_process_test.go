@@ -2,6 +2,7 @@ package conformance_test
 
 import (
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -10,13 +11,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reprise-go/reprise/internal/faultproxy"
+	"github.com/reprise-go/reprise/internal/paytest"
 	"github.com/reprise-go/reprise/store"
 )
 
 // fleet is two processes of the reference service that share records and
 // ledger, and a way to see the records.
 type fleet struct {
-	one, two  *process
+	one, two  *paytest.Process
 	line      *faultproxy.Proxy // between the first process and Redis
 	records   store.Store
 	namespace string
@@ -90,7 +92,7 @@ func TestL2_L3_L4_KilledInMidHandler(t *testing.T) {
 			c := pay(newKey(), test.source)
 			failed := die(t, f.one.URL, c)
 			f.await(t, c.key, "the handler runs", test.reached)
-			f.one.kill()
+			f.one.Kill()
 			killed := time.Now()
 			require.Error(t, next(t, "the client's error", failed))
 
@@ -101,13 +103,13 @@ func TestL2_L3_L4_KilledInMidHandler(t *testing.T) {
 				assert.LessOrEqual(t, time.Since(killed), lease+time.Second)
 				requireProblem(t, second, 409, "outcome_unknown")
 				requireProblem(t, send(t, f.two.URL, c), 409, "outcome_unknown")
-				assert.Empty(t, entries(t, f.ledger))
+				assert.Empty(t, paytest.Entries(t, f.ledger))
 				return
 			}
 			assert.LessOrEqual(t, time.Since(killed), lease+work+time.Second)
 			requireExecuted(t, second)
 			requireReplay(t, second, send(t, f.two.URL, c))
-			assert.Len(t, entries(t, f.ledger), 1)
+			assert.Len(t, paytest.Entries(t, f.ledger), 1)
 			assert.Equal(t, 2, lookup(t, f.records, paymentID(c.key)).Attempt)
 		})
 	}
@@ -125,18 +127,18 @@ func TestL6_KilledAfterTheEffectAndBeforeTheRecord(t *testing.T) {
 			completion := f.line.Hold(paymentID(c.key).String(), completionOfPayment)
 			failed := die(t, f.one.URL, c)
 			next(t, "the completion", completion.First())
-			assert.Len(t, entries(t, f.ledger), 1)
-			f.one.kill()
+			assert.Len(t, paytest.Entries(t, f.ledger), 1)
+			f.one.Kill()
 			require.Error(t, next(t, "the client's error", failed))
 			requireProblem(t, send(t, f.two.URL, c), 409, "in_progress")
 			second := <-afterLease(t, f.two.URL, c)
-			assert.Len(t, entries(t, f.ledger), effects)
+			assert.Len(t, paytest.Entries(t, f.ledger), effects)
 			if effects == 1 {
 				requireProblem(t, second, 409, "outcome_unknown")
 				return
 			}
 			requireExecuted(t, second)
-			list := entries(t, f.ledger)
+			list := paytest.Entries(t, f.ledger)
 			assert.Greater(t, list[1].Token, list[0].Token)
 			completion.Deliver() // the dead process's answer comes too late
 			requireReplay(t, second, send(t, f.two.URL, c))
@@ -152,12 +154,12 @@ func TestL7_KilledAfterTheRecordAndBeforeTheAnswer(t *testing.T) {
 	completion := f.line.SwallowReply(paymentID(c.key).String(), completionOfPayment)
 	failed := die(t, f.one.URL, c)
 	next(t, "the completion", completion.First())
-	f.one.kill()
+	f.one.Kill()
 	require.Error(t, next(t, "the client's error", failed))
 	second := send(t, f.two.URL, c)
 	assert.Equal(t, "replayed", second.Header.Get("Idempotency-Status"))
 	assert.Equal(t, 201, second.Status)
-	list := entries(t, f.ledger)
+	list := paytest.Entries(t, f.ledger)
 	require.Len(t, list, 1)
 	assert.Contains(t, second.Body, list[0].Payment)
 }
@@ -168,15 +170,15 @@ func TestL8_L10_PausedOwnerThatFinishesLateGivesTheHeirsAnswer(t *testing.T) {
 	c := pay(newKey(), "tok_stubborn_600ms")
 	first := background(t, f.one.URL, c)
 	f.await(t, c.key, "the first marks", marked)
-	f.one.signal(t, syscall.SIGSTOP)
+	f.one.Signal(t, syscall.SIGSTOP)
 	second := <-afterLease(t, f.two.URL, c)
 	requireExecuted(t, second)
-	f.one.signal(t, syscall.SIGCONT)
+	f.one.Signal(t, syscall.SIGCONT)
 
 	requireReplay(t, second, <-first)
 	requireReplay(t, second, send(t, f.one.URL, c))
 	requireReplay(t, second, send(t, f.two.URL, c))
-	list := entries(t, f.ledger)
+	list := paytest.Entries(t, f.ledger)
 	require.Len(t, list, 2, "rerun allows a second effect; the token tells the late one")
 	assert.Greater(t, list[0].Token, list[1].Token)
 	assert.Contains(t, second.Body, list[0].Payment)
@@ -188,22 +190,22 @@ func TestL8_PausedOwnerIsCancelledAndItsReleaseRefused(t *testing.T) {
 	c := pay(newKey(), "tok_slow_2500ms")
 	first := background(t, f.one.URL, c)
 	f.await(t, c.key, "the first runs", running)
-	f.one.signal(t, syscall.SIGSTOP)
+	f.one.Signal(t, syscall.SIGSTOP)
 	second := afterLease(t, f.two.URL, c)
 	taken := f.await(t, c.key, "the take-over", func(rec store.Record) bool { return rec.Attempt == 2 })
-	f.one.signal(t, syscall.SIGCONT)
+	f.one.Signal(t, syscall.SIGCONT)
 
 	resp := <-first
 	assert.Equal(t, 503, resp.Status, resp.Body)
 	assert.NotEqual(t, "executed", resp.Header.Get("Idempotency-Status"))
-	assert.Contains(t, f.one.errs.String(), "lease lost")
+	eventually(t, "the loss is logged", func() bool { return strings.Contains(f.one.Log(), "lease lost") })
 	rec := lookup(t, f.records, paymentID(c.key))
 	assert.Equal(t, store.Running, rec.State, "the release did not end the heir's attempt")
 	assert.Equal(t, taken.Owner, rec.Owner)
 	answer := <-second
 	requireExecuted(t, answer)
 	requireReplay(t, answer, send(t, f.one.URL, c))
-	assert.Len(t, entries(t, f.ledger), 1)
+	assert.Len(t, paytest.Entries(t, f.ledger), 1)
 }
 
 // The heir dies, so nobody renews, and whatever the zombie sends when it wakes
@@ -214,16 +216,16 @@ func TestL9_AwakenedOwnerDoesNotTouchTheHeirsRecord(t *testing.T) {
 	c := pay(newKey(), "tok_stubborn_600ms")
 	first := background(t, f.one.URL, c)
 	f.await(t, c.key, "the first marks", marked)
-	f.one.signal(t, syscall.SIGSTOP)
+	f.one.Signal(t, syscall.SIGSTOP)
 	broken := afterLeaseLost(t, f.two.URL, c)
 	f.await(t, c.key, "the take-over", func(rec store.Record) bool { return rec.Attempt == 2 })
-	f.two.kill()
+	f.two.Kill()
 	<-broken
 
 	rdb := shared.Server(t).Client(t)
 	name := recordName(f.namespace, paymentID(c.key))
 	before, ttl := rdb.Get(t.Context(), name).Val(), rdb.PTTL(t.Context(), name).Val()
-	f.one.signal(t, syscall.SIGCONT)
+	f.one.Signal(t, syscall.SIGCONT)
 	awakened := <-first
 	assert.Equal(t, 503, awakened.Status)
 	// It may have been stopped before it read that its mark was taken.

@@ -40,9 +40,9 @@ func TestX6_MetricsCountEveryKindOfOutcome(t *testing.T) {
 	do("b", "B", "big")
 	do("u", "B", "unknown")
 	do("u", "B", "unknown")
-	srv.Pause(t)
+	srv.Pause()
 	do("down", "B", "")
-	srv.Resume(t)
+	srv.Resume()
 
 	s := n.Guard.Stats()[0]
 	assert.Equal(t, "POST /orders", s.Operation)

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reprise-go/reprise/idempotency"
+	"github.com/reprise-go/reprise/internal/paytest"
 	"github.com/reprise-go/reprise/internal/redistest"
 )
 
@@ -257,7 +258,7 @@ func TestC1_TwoProcessesExecuteEachOf1500RacedKeysOnce(t *testing.T) {
 
 	assert.EqualValues(t, keyCount, executed.Load())
 	assert.Positive(t, replayed.Load()+conflicts.Load())
-	list := entries(t, ledger)
+	list := paytest.Entries(t, ledger)
 	seen := make(map[string]bool, len(list))
 	for _, e := range list {
 		assert.False(t, seen[e.KeyHash], "%s was charged twice", e.KeyHash)

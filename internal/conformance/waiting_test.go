@@ -39,8 +39,8 @@ func together(t *testing.T, n int, c call, urls ...string) func() []response {
 	}
 }
 
-// waiting waits until so many duplicates wait on a node.
-func waiting(t *testing.T, s *service, n int64) {
+// haveWaiting waits until so many duplicates wait on a node.
+func haveWaiting(t *testing.T, s *service, n int64) {
 	t.Helper()
 	eventually(t, "duplicates wait", func() bool { return s.Guard.Stats()[0].Waiting == n })
 }
@@ -127,11 +127,11 @@ func TestC6_OneOfTheWaitersTakesOver(t *testing.T) {
 	first := background(t, s.URL, c)
 	<-started
 	rest := together(t, 5, c, s.URL)
-	waiting(t, s, 5)
+	haveWaiting(t, s, 5)
 	goOn <- 503
 	require.Equal(t, 503, (<-first).Status)
 	<-started
-	waiting(t, s, 4)
+	haveWaiting(t, s, 4)
 	goOn <- 201
 	executed := 0
 	for _, resp := range rest() {
@@ -169,7 +169,7 @@ func TestC8_MoreWaitersThanTheCap(t *testing.T) {
 	first := background(t, s.URL, c)
 	<-started
 	rest := together(t, 3, c, s.URL)
-	waiting(t, s, 3)
+	haveWaiting(t, s, 3)
 	began := time.Now()
 	for range 10 {
 		requireProblem(t, send(t, s.URL, c), 409, "in_progress")
@@ -187,7 +187,7 @@ func TestC12_F78_DuplicatesOfOneProcessShareTheirRoundTrips(t *testing.T) {
 	srv := redistest.Start(t)
 	n := newNode(t, srv, setup{policy: waits(20 * time.Second), handler: takes(3 * time.Second)})
 	c := call{key: newKey()}
-	send(t, n.URL, call{key: "warm up: scripts, connections"})
+	send(t, n.URL, call{key: "warm-up"})
 	n.line.ResetCounts()
 	first := background(t, n.URL, c)
 	eventually(t, "it runs", func() bool { return n.Runs() == 2 })

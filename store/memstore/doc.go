@@ -18,7 +18,10 @@
 // store refuses new operations and evicts nothing, so that no promise which
 // was given is broken to make room.
 //
+// It tells waiters at once when an attempt ends ([Store.Watch]), and its records
+// can be looked at without being claimed ([Store.Inspect], [Store.List]).
+//
 // Time is the wall clock's at construction plus what has passed since then by
 // the monotonic clock. Setting the system's clock changes nothing. There is no
-// goroutine and nothing to close.
+// goroutine, and nothing to close but the watches that were opened.
 package memstore

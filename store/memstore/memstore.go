@@ -25,6 +25,8 @@ type Store struct {
 
 	mu    sync.Mutex
 	table table
+
+	watches watches // has a lock of its own
 }
 
 // New returns an empty store. Errors name the option that is out of range.
@@ -83,32 +85,43 @@ func (s *Store) Lookup(ctx context.Context, id store.ID) (store.Record, error) {
 	if err := ended(ctx); err != nil {
 		return store.Record{}, err
 	}
-	rec := s.lookup(id)
+	rec, _ := s.lookup(id)
 	rec.Answer = clone(rec.Answer)
 	return rec, nil
 }
 
+// apply executes an event and tells those who waited for it.
 func (s *Store) apply(id store.ID, event store.Event) (store.Reply, error) {
+	reply, over, err := s.step(id, event)
+	if over {
+		s.watches.tell(id)
+	}
+	return reply, err
+}
+
+// step executes an event. It reports whether that ended an attempt on which
+// somebody waited.
+func (s *Store) step(id store.ID, event store.Event) (reply store.Reply, over bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
 	s.table.sweep(now, s.full)
 	rec := s.table.get(id).Live(now)
 	if _, claim := event.(store.Claim); claim && rec.State == store.Absent && s.full() {
-		return store.Reply{}, fmt.Errorf("%w: %w: memory store is full with %d records, %d bytes",
+		return store.Reply{}, false, fmt.Errorf("%w: %w: memory store is full with %d records, %d bytes",
 			store.ErrUnavailable, store.ErrNotExecuted, s.table.len(), s.table.bytes)
 	}
 	next, reply := store.Step(rec, event, now)
 	s.table.put(id, next)
-	return reply, nil
+	return reply, rec.Waiters && !next.Waiters, nil
 }
 
-func (s *Store) lookup(id store.ID) store.Record {
+func (s *Store) lookup(id store.ID) (store.Record, store.Instant) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
 	s.table.sweep(now, s.full)
-	return s.table.get(id).Live(now)
+	return s.table.get(id).Live(now), now
 }
 
 // full reports whether there is no room for one more running record. Only new

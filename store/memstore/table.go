@@ -9,7 +9,7 @@ import (
 
 const (
 	// emptyRecord is what a record takes without its names and its answer:
-	// the entry, its share of the map, and its place in the heap.
+	// the entry, its share of the map, its place in the heap and on the roll.
 	emptyRecord = 512
 	// sweepAtLeast is how many expired records a call frees. More than one, so
 	// that they are freed faster than calls can create others.
@@ -18,10 +18,12 @@ const (
 	shrinkFrom = 1 << 10
 )
 
-// table is the records by identity and by expiry, with what they weigh.
+// table is the records by identity, by expiry and by arrival, with what they
+// weigh.
 type table struct {
 	entries map[store.ID]*entry
 	queue   queue
+	roll    roll
 	bytes   int64
 	// peak is the most entries that the map has had to hold. Go's maps keep
 	// the memory of their largest size, so after a peak it is rebuilt.
@@ -31,7 +33,8 @@ type table struct {
 type entry struct {
 	id     store.ID
 	record store.Record
-	place  int // in the queue
+	place  int    // in the queue
+	number uint64 // on the roll
 }
 
 func newTable() table { return table{entries: make(map[store.ID]*entry)} }
@@ -57,6 +60,7 @@ func (t *table) put(id store.ID, rec store.Record) {
 		t.peak = max(t.peak, len(t.entries))
 		t.bytes += weight(&rec)
 		heap.Push(&t.queue, e)
+		t.roll.add(e)
 	case rec.State == store.Absent:
 		t.remove(e)
 	default:
@@ -80,6 +84,7 @@ func (t *table) sweep(now store.Instant, full func() bool) {
 
 func (t *table) remove(e *entry) {
 	heap.Remove(&t.queue, e.place)
+	t.roll.remove(e)
 	delete(t.entries, e.id)
 	t.bytes -= weight(&e.record)
 	t.shrink()

@@ -21,12 +21,44 @@ func (u unreadable) Error() string { return string(u) }
 // do not write is an error of type [unreadable]. The slices of the answer are
 // parts of raw, which the caller gives up.
 func decode(id store.ID, raw []byte) (store.Record, error) {
-	r, err := decodeHead(raw)
+	r, rest, err := decodeFixed(id, raw)
 	if err != nil {
 		return store.Record{}, err
 	}
+	r.Answer, err = decodeEnd(r.State, &fields{raw: raw}, rest)
+	if err != nil {
+		return store.Record{}, err
+	}
+	return r, nil
+}
+
+// decodeStart is decode for the beginning of a record, which may end anywhere
+// in the answer. It says as much about the answer as stands before it.
+func decodeStart(id store.ID, raw []byte) (store.Record, error) {
+	r, rest, err := decodeFixed(id, raw)
+	if err != nil {
+		return store.Record{}, err
+	}
+	f := fields{raw: raw}
+	if r.State != store.Completed {
+		err = nothing(&f, rest)
+	} else {
+		r.Answer, err = f.answer()
+	}
+	if err != nil {
+		return store.Record{}, err
+	}
+	return r, nil
+}
+
+// decodeFixed reads what every record has, and returns what follows it.
+func decodeFixed(id store.ID, raw []byte) (r store.Record, rest []byte, err error) {
+	r, err = decodeHead(raw)
+	if err != nil {
+		return store.Record{}, nil, err
+	}
 	if len(raw) < atOperation {
-		return store.Record{}, unreadable("length")
+		return store.Record{}, nil, unreadable("length")
 	}
 	f := fields{raw: raw}
 	r.Fingerprint.Algorithm = f.word("algorithm", atAlgorithm)
@@ -42,18 +74,14 @@ func decode(id store.ID, raw []byte) (store.Record, error) {
 		f.bad = "operation length"
 	}
 	if f.bad != "" {
-		return store.Record{}, f.bad
+		return store.Record{}, nil, f.bad
 	}
 	end := atOperation + int(length)
 	if len(raw) < end {
-		return store.Record{}, unreadable("length")
+		return store.Record{}, nil, unreadable("length")
 	}
 	r.Operation = string(raw[atOperation:end])
-	r.Answer, err = decodeEnd(r.State, &f, raw[end:])
-	if err != nil {
-		return store.Record{}, err
-	}
-	return r, nil
+	return r, raw[end:], nil
 }
 
 // decodeHead reads the part of a record that the scripts write and return.
@@ -103,12 +131,9 @@ func decodeEnd(state store.State, f *fields, raw []byte) (store.Answer, error) {
 	if state != store.Completed {
 		return store.Answer{}, nothing(f, raw)
 	}
-	a := store.Answer{
-		Codec:   f.word("codec", atCodec),
-		Omitted: store.Omission(f.number("omission", atOmitted, 1, int64(store.BodyStreamed))),
-	}
-	if f.bad != "" {
-		return store.Answer{}, f.bad
+	a, err := f.answer()
+	if err != nil {
+		return store.Answer{}, err
 	}
 	var rest []byte
 	var ok bool
@@ -204,6 +229,19 @@ func (f *fields) number(name unreadable, at, width int, limit int64) int64 {
 func (f *fields) micros(at int) int64 { return f.number("number", at, numberWidth, maxNumber) }
 
 func (f *fields) instant(at int) store.Instant { return store.Instant(f.micros(at)) }
+
+// answer reads what stands before the operation about a completed record's
+// answer.
+func (f *fields) answer() (store.Answer, error) {
+	a := store.Answer{
+		Codec:   f.word("codec", atCodec),
+		Omitted: store.Omission(f.number("omission", atOmitted, 1, int64(store.BodyStreamed))),
+	}
+	if f.bad != "" {
+		return store.Answer{}, f.bad
+	}
+	return a, nil
+}
 
 func (f *fields) hex(name unreadable, at int, dst []byte) {
 	src := f.raw[at : at+2*len(dst)]

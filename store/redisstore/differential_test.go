@@ -43,7 +43,7 @@ func TestScriptsFollowTheSpecification(t *testing.T) {
 		"fail released refused", "release absent done", "release running done", "release unknown refused",
 		"release unknown done", "release completed done", "release released done",
 		"settle running done", "settle running refused", "settle unknown done", "settle completed refused",
-		"settle released done", "settle absent refused",
+		"settle completed done", "settle released done", "settle absent refused",
 	} {
 		require.Contains(t, seen, transition, "the sequences are too tame")
 	}
@@ -141,7 +141,7 @@ func (d *differential) event(r *request) store.Event {
 			Owner: r.claim.Owner, Token: d.model.Token, Retention: time.Hour, Answer: &answer, Running: d.coin(),
 		}
 		if d.coin() {
-			settle.Answer = nil
+			settle.Answer, settle.Erase = nil, d.coin()
 		}
 		if d.rng.IntN(4) == 0 {
 			settle.Token--

@@ -25,6 +25,10 @@
 // after its start and after a failover, and a large answer that could not be
 // handed over in one piece (see [Stats]).
 //
+// Watches cost a subscription for each record that is watched, and none of the
+// requests that wait a round trip: see [Store.Watch]. A look at a record
+// ([Store.Inspect]) is one round trip and never brings its answer.
+//
 // Replays work on a server that is full or read-only. A full server refuses
 // new claims, before any handler runs, and lets running attempts finish.
 //
@@ -50,7 +54,14 @@
 // A record is a string named namespace:{digest}. When an attempt ends and
 // somebody waits for that, the record's new state is published on the channel
 // of the same name. For at most a minute there may also be
-// namespace:{digest}:owner, a large answer on its way into its record. A user
-// with narrowed rights needs all of that, and the commands that
-// [Store.Preflight] tries.
+// namespace:{digest}:owner, a large answer on its way into its record.
+//
+// A user with narrowed rights needs all of that, and the commands that
+// [Store.Preflight] tries: those of the scripts; for [Store.Watch] SUBSCRIBE,
+// UNSUBSCRIBE and PING on those channels; for [Store.List] SCAN. In the words of
+// an ACL, for the default namespace:
+//
+//	~reprise:* &reprise:* -@all +hello +auth +ping +select
+//	+eval +evalsha +time +get +set +getrange +setrange +pttl +pexpire +persist
+//	+exists +rename +unlink +publish +subscribe +unsubscribe +scan
 package redisstore

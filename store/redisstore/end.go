@@ -100,6 +100,9 @@ func (s *Store) release(ctx context.Context, id store.ID, ev store.Release) (sto
 // are rarely settled.
 func (s *Store) settle(ctx context.Context, id store.ID, ev store.Settle) (store.Reply, error) {
 	decision, codec, answer := "release", []byte{}, []byte{}
+	if ev.Erase {
+		decision = "erase"
+	}
 	if ev.Answer != nil {
 		if err := checkSize(*ev.Answer); err != nil {
 			return store.Reply{}, fmt.Errorf("%w: %s: %w", store.ErrInvalid, ev.Name(), err)

@@ -34,6 +34,9 @@ type unavailable struct {
 
 // Error says what failed and why, without any part of a request.
 func (u *unavailable) Error() string {
+	if u.id == (store.ID{}) { // it was about no record in particular
+		return fmt.Sprintf("redisstore: %s: %v: %s", u.event, store.ErrUnavailable, u.text)
+	}
 	return fmt.Sprintf("redisstore: %s of %s: %v: %s", u.event, u.id.Short(), store.ErrUnavailable, u.text)
 }
 

@@ -8,6 +8,6 @@ var (
 	Sources     = sources
 	MaxNumber   = int64(maxNumber)
 	ScriptNames = []string{
-		"claim", "renew", "mark", "complete", "complete_large", "fail", "release", "settle",
+		"claim", "renew", "mark", "complete", "complete_large", "fail", "release", "settle", "inspect",
 	}
 )

@@ -14,7 +14,8 @@ import (
 )
 
 // The time to live is lease + max(retention, a day) while running or unknown,
-// the retention when ended, a minute for a tombstone.
+// the retention when ended, a minute for a tombstone. A settlement leaves what
+// there was if that is more.
 func TestTimeToLive(t *testing.T) {
 	t.Parallel()
 	rdb := shared.Server(t).Client(t)
@@ -35,7 +36,23 @@ func TestTimeToLive(t *testing.T) {
 		{"complete large", func(r *request) []store.Event { return []store.Event{r.complete(bodyOf(64 << 10))} }, time.Hour},
 		{"fail", func(r *request) []store.Event { return []store.Event{r.fail()} }, day + 30*time.Second},
 		{"release", func(r *request) []store.Event { return []store.Event{r.release()} }, time.Hour},
-		{"settle", func(r *request) []store.Event { return []store.Event{r.settle(&answer)} }, time.Hour},
+		{"settle", func(r *request) []store.Event { return []store.Event{r.settle(&answer)} }, day + 30*time.Second},
+		{"settle by release", func(r *request) []store.Event { return []store.Event{r.settle(nil)} }, day + 30*time.Second},
+		{"settle for longer", func(r *request) []store.Event {
+			settle := r.settle(&answer)
+			settle.Retention = 3 * day
+			return []store.Event{settle}
+		}, 3 * day},
+		{"erase", func(r *request) []store.Event {
+			erase := r.erase()
+			erase.Retention = time.Minute
+			return []store.Event{r.complete(answer), erase}
+		}, time.Hour},
+		{"erase for longer", func(r *request) []store.Event {
+			erase := r.erase()
+			erase.Retention = day
+			return []store.Event{r.complete(answer), erase}
+		}, day},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

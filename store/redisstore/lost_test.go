@@ -62,6 +62,11 @@ func TestLostRepliesLeaveTheFirstExecutionInPlaceF25(t *testing.T) {
 		{"fail", func(r *request) store.Event { return r.fail() }, store.Unknown},
 		{"release F26", func(r *request) store.Event { return r.release() }, store.Released},
 		{"settle", func(r *request) store.Event { return r.settle(&small) }, store.Completed},
+		{"erase", func(r *request) store.Event {
+			erase := r.erase()
+			erase.Running = true
+			return erase
+		}, store.Released},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -29,13 +29,17 @@ const (
 // Preflight implements [store.Preflighter]. It looks at the server, or at each
 // master of a cluster: is it a master, is it new enough (6.2), is its
 // maxmemory-policy noeviction. It tries, on a key that it removes again, every
-// command that the scripts use. And it looks at how often a cluster's client
-// reads the map of slots.
+// command that the scripts use, and then the two that only [Store.Watch] and
+// [Store.List] do. And it looks at how often a cluster's client reads the map of
+// slots.
 //
 // Each finding says what to do about it. Managed services and narrowed users
 // often may not ask for a server's settings; such findings wrap
-// [store.ErrUnchecked], and somebody who may has to look. The error wraps
-// [store.ErrUnavailable]. It takes about four round trips to each master.
+// [store.ErrUnchecked], and somebody who may has to look. So do those about
+// SUBSCRIBE and SCAN, without which nothing goes wrong: waiters look again now
+// and then, and records cannot be listed. The error wraps
+// [store.ErrUnavailable]. It takes about four round trips to each master, and a
+// connection for the subscription.
 func (s *Store) Preflight(ctx context.Context) ([]error, error) {
 	found := &findings{}
 	if err := s.examine(ctx, found); err != nil {
@@ -60,7 +64,10 @@ func (s *Store) examine(ctx context.Context, found *findings) error {
 	if err != nil {
 		return err
 	}
-	return s.probe(ctx, found)
+	if found.replica { // it would refuse most, and says so already
+		return nil
+	}
+	return errors.Join(s.probe(ctx, found), s.probeScan(ctx, found), s.probeSubscribe(ctx, found))
 }
 
 // findings collects what is found, by several masters side by side.
@@ -160,12 +167,9 @@ func (f *findings) checkPolicy(ctx context.Context, c redis.Cmdable, where strin
 	return nil
 }
 
-// probe tries what the scripts do. A replica would only refuse it all.
+// probe tries what the scripts do.
 func (s *Store) probe(ctx context.Context, found *findings) error {
-	if found.replica {
-		return nil
-	}
-	key := s.key(store.NewID("", "preflight", store.NewOwner().String()))
+	key := s.probeKey()
 	refused, err := s.run(ctx, s.rdb, s.scripts.probe, []string{key, key + ":probe"}).StringSlice()
 	if denied(err) {
 		found.fault("scripts cannot be run: %s; permit EVAL and EVALSHA on keys that begin with %q",
@@ -178,6 +182,45 @@ func (s *Store) probe(ctx context.Context, found *findings) error {
 			discreetProbe(refusal, key), s.namespace+":")
 	}
 	return err
+}
+
+// probeScan tries what a listing needs.
+func (s *Store) probeScan(ctx context.Context, found *findings) error {
+	err := s.rdb.Scan(ctx, 0, s.probeKey(), 1).Err()
+	if denied(err) {
+		found.unchecked("SCAN is refused, so records cannot be listed; permit it if they should be")
+		return nil
+	}
+	return err
+}
+
+// probeSubscribe tries what a watch needs.
+func (s *Store) probeSubscribe(ctx context.Context, found *findings) error {
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	sub := s.rdb.Subscribe(ctx)
+	defer func() { _ = sub.Close() }()
+	key := s.probeKey()
+	for _, send := range [...]func(context.Context, ...string) error{sub.Subscribe, sub.Ping, sub.Unsubscribe} {
+		err := send(ctx, key)
+		if err == nil {
+			_, err = sub.Receive(ctx)
+		}
+		if denied(err) {
+			found.unchecked("SUBSCRIBE, UNSUBSCRIBE or PING is refused, so waiters are not woken and look again "+
+				"now and then; permit them on channels that begin with %q", s.namespace+":")
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// probeKey is a name like that of a record that nothing else uses.
+func (s *Store) probeKey() string {
+	return s.key(store.NewID("", "preflight", store.NewOwner().String()))
 }
 
 // discreetProbe leaves out what a server quotes of the request.

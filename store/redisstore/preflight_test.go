@@ -3,6 +3,7 @@ package redisstore_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/alicebob/miniredis/v2"
@@ -54,10 +55,31 @@ func TestPreflightFindsWhatIsWrongWithAServer(t *testing.T) {
 			faults: []string{"scripts cannot be run"},
 		},
 		{
-			name:   "may not publish nor rename",
-			opts:   []redistest.Option{redistest.User("app", "x", "~*", "resetchannels", "+@all", "-rename")},
-			user:   "app",
-			faults: []string{"RENAME", "PUBLISH"},
+			name:      "may not publish nor rename",
+			opts:      []redistest.Option{redistest.User("app", "x", "~*", "resetchannels", "+@all", "-rename")},
+			user:      "app",
+			faults:    []string{"RENAME", "PUBLISH"},
+			unchecked: []string{"SUBSCRIBE"},
+		},
+		{
+			name:      "may not scan nor subscribe",
+			opts:      []redistest.Option{redistest.User("app", "x", "~*", "&*", "+@all", "-scan", "-subscribe")},
+			user:      "app",
+			unchecked: []string{"SCAN is refused", "waiters are not woken"},
+		},
+		{
+			name:      "may not ping",
+			opts:      []redistest.Option{redistest.User("app", "x", "~*", "&*", "+@all", "-ping")},
+			user:      "app",
+			unchecked: []string{"waiters are not woken"},
+		},
+		{
+			name: "may do what the documentation says",
+			opts: []redistest.Option{redistest.User("app", "x", documentedRights()...)},
+			user: "app",
+			unchecked: []string{
+				"INFO server", "INFO replication", "CONFIG GET maxmemory-policy",
+			},
 		},
 	}
 	for _, test := range tests {
@@ -78,6 +100,13 @@ func TestPreflightFindsWhatIsWrongWithAServer(t *testing.T) {
 			require.Empty(t, srv.Keys("*"), "something is left of the probe")
 		})
 	}
+}
+
+// documentedRights are those that the package's documentation names.
+func documentedRights() []string {
+	return strings.Fields(`~reprise:* &reprise:* -@all +hello +auth +ping +select
+		+eval +evalsha +time +get +set +getrange +setrange +pttl +pexpire +persist
+		+exists +rename +unlink +publish +subscribe +unsubscribe +scan`)
 }
 
 func requireFindings(t *testing.T, findings []error, faults, unchecked []string) {

@@ -90,6 +90,13 @@ func (r *request) settle(answer *store.Answer) store.Settle {
 	}
 }
 
+// erase takes back the answer of the attempt that the request was told of.
+func (r *request) erase() store.Settle {
+	settle := r.settle(nil)
+	settle.Running, settle.Erase = false, true
+	return settle
+}
+
 // claims sends the claim, wants that verdict and keeps the reply.
 func (r *request) claims(t testing.TB, s *redisstore.Store, want store.Verdict) store.Reply {
 	t.Helper()

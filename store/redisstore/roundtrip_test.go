@@ -38,7 +38,9 @@ func warm(t *testing.T, s *redisstore.Store) {
 		r.applies(t, s, r.fail(), store.Done)
 		r.applies(t, s, r.release(), store.Done)
 		r.applies(t, s, r.settle(nil), store.Refused)
-		_, err := s.Lookup(t.Context(), r.id)
+		_, err := s.Inspect(t.Context(), r.id)
+		require.NoError(t, err)
+		_, err = s.Lookup(t.Context(), r.id)
 		require.NoError(t, err)
 	}
 }
@@ -67,6 +69,8 @@ func TestEveryEventIsOneRoundTrip(t *testing.T) {
 			[][]string{{"set", "evalsha"}},
 		},
 		{"replay 1 MiB", func() { large.replays(t, s, bodyOf(1<<20)) }, [][]string{{"evalsha", "get"}}},
+		{"inspect 1 MiB", func() { _, _ = s.Inspect(t.Context(), large.id) }, [][]string{evalsha}},
+		{"erase 1 MiB", func() { large.applies(t, s, large.erase(), store.Done) }, [][]string{evalsha}},
 		{"claim to fail", func() { failed.claims(t, s, store.Claimed) }, [][]string{{"evalsha", "get"}}},
 		{"fail", func() { failed.applies(t, s, failed.fail(), store.Done) }, [][]string{evalsha}},
 		{"settle", func() { failed.applies(t, s, failed.settle(nil), store.Done) }, [][]string{evalsha}},

@@ -19,7 +19,7 @@ var sources embed.FS
 // scripts are the events as Redis runs them. Only data travels with a call.
 type scripts struct {
 	claim, renew, mark, complete, completeLarge, fail, release, settle *redis.Script
-	lookup, probe                                                      *redis.Script
+	lookup, inspect, probe                                             *redis.Script
 }
 
 func newScripts() scripts {
@@ -33,6 +33,7 @@ func newScripts() scripts {
 		release:       recordScript("release"),
 		settle:        recordScript("settle"),
 		lookup:        redis.NewScript(source("lookup")),
+		inspect:       redis.NewScript(source("inspect")),
 		probe:         redis.NewScript(source("probe")),
 	}
 }

@@ -12,9 +12,10 @@ import (
 	"github.com/reprise-go/reprise/store"
 )
 
-// Store keeps records in Redis. It implements [store.Store] and
-// [store.Preflighter]. All methods may be called concurrently, and any number
-// of processes may share the Redis and the namespace.
+// Store keeps records in Redis. It implements [store.Store], [store.Notifier],
+// [store.Inspector] and [store.Preflighter]. All methods may be called
+// concurrently, and any number of processes may share the Redis and the
+// namespace.
 type Store struct {
 	rdb      redis.UniversalClient
 	renewals redis.UniversalClient // the reserved client, or rdb
@@ -24,12 +25,15 @@ type Store struct {
 	log       *slog.Logger
 	scripts   scripts
 	clusters  clusters
+	listener  *listener
 	counters  counters
 	closed    atomic.Bool
 }
 
 var (
 	_ store.Store       = (*Store)(nil)
+	_ store.Notifier    = (*Store)(nil)
+	_ store.Inspector   = (*Store)(nil)
 	_ store.Preflighter = (*Store)(nil)
 )
 
@@ -62,6 +66,7 @@ func New(rdb redis.UniversalClient, opts ...Option) (*Store, error) {
 	}
 	s.renewals, s.reserved = reserve(rdb)
 	s.clusters = newClusters(s.rdb, s.renewals)
+	s.listener = newListener(s.rdb.Subscribe, s.unheard)
 	return s, nil
 }
 
@@ -149,10 +154,14 @@ type Stats struct {
 	// MapReloads counts how often the failure of a cluster's node made the store
 	// ask for the map of slots again.
 	MapReloads int64
+	// ListenFailures counts how often the connection on which notifications are
+	// heard broke, went silent, was refused, or could not be opened. Whoever
+	// waited meanwhile had to look again by itself.
+	ListenFailures int64
 }
 
 type counters struct {
-	largeFallbacks, scriptLoads, claimsRepeated atomic.Int64
+	largeFallbacks, scriptLoads, claimsRepeated, listenFailures atomic.Int64
 }
 
 // Stats returns the counts so far.
@@ -162,15 +171,24 @@ func (s *Store) Stats() Stats {
 		ScriptLoads:    s.counters.scriptLoads.Load(),
 		ClaimsRepeated: s.counters.claimsRepeated.Load(),
 		MapReloads:     s.clusters.reloads.Load(),
+		ListenFailures: s.counters.listenFailures.Load(),
 	}
 }
 
-// Close closes the connections that the store opened itself, which are those
-// for renewals, and leaves the client alone. Every later call is
-// [store.ErrUnavailable] with [redis.ErrClosed] as its cause. Closing again
-// does nothing.
+// Close ends all watches and closes the connections that the store opened
+// itself, which are those for renewals and for notifications. It leaves the
+// client alone. Every later call is [store.ErrUnavailable] with
+// [redis.ErrClosed] as its cause. Closing again does nothing.
+//
+// Close waits for the store's goroutines, which takes no time unless one of
+// them is just connecting to a Redis that does not answer: then it takes two
+// seconds at most, or what the client's own timeouts say.
 func (s *Store) Close() error {
-	if s.closed.Swap(true) || !s.reserved {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	s.listener.close()
+	if !s.reserved {
 		return nil
 	}
 	return s.renewals.Close()

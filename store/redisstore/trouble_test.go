@@ -271,6 +271,7 @@ func requireUnreadable(t *testing.T, s *redisstore.Store, id store.ID, name, fie
 	a := answerOf("x")
 	for _, event := range []store.Event{
 		r.claim, r.renew(), r.mark(), r.complete(a), r.complete(bodyOf(64 << 10)), r.fail(), r.release(), r.settle(&a),
+		r.erase(),
 	} {
 		_, err := s.Apply(t.Context(), id, event)
 		require.ErrorIs(t, err, store.ErrUnreadable, name+": "+event.Name())
@@ -278,6 +279,9 @@ func requireUnreadable(t *testing.T, s *redisstore.Store, id store.ID, name, fie
 	}
 	_, err := s.Lookup(t.Context(), id)
 	require.ErrorIs(t, err, store.ErrUnreadable, name+": lookup")
+	_, err = s.Inspect(t.Context(), id)
+	require.ErrorIs(t, err, store.ErrUnreadable, name+": inspect")
+	require.True(t, strings.HasSuffix(err.Error(), ": "+field), "%s: inspect: %v", name, err)
 }
 
 // F42: a damaged answer is found by whoever would replay it.

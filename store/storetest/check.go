@@ -33,6 +33,8 @@ type check struct {
 
 	findings   []string
 	transcript []string
+	// watches are all that the case has opened.
+	watches []store.Watch
 }
 
 // abort unwinds a case after a finding that makes the rest meaningless.

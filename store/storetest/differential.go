@@ -321,7 +321,8 @@ func describe(event store.Event) string {
 	case store.Release:
 		return fmt.Sprintf(" (token %d, void %t, retention %v)", ev.Token, ev.Void, ev.Retention)
 	case store.Settle:
-		return fmt.Sprintf(" (token %d, answer %t, running %t)", ev.Token, ev.Answer != nil, ev.Running)
+		return fmt.Sprintf(" (token %d, answer %t, running %t, erase %t, retention %v)",
+			ev.Token, ev.Answer != nil, ev.Running, ev.Erase, ev.Retention)
 	}
 	return ""
 }

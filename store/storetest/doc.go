@@ -18,8 +18,9 @@
 // record after it, with what [store.Step] makes of them.
 //
 // A [Harness] may say how to move the store's clock and how to make it lose a
-// record. Cases that need what a harness does not give are skipped with the
-// reason, so read the skips before you trust a green run.
+// record; and a store may be a [store.Notifier] and a [store.Inspector] or not.
+// Cases that need what a harness or its store does not give are skipped with
+// the reason, so read the skips before you trust a green run.
 //
 // [Check] does the same without a testing.T, for programs and for judging
 // stores that are meant to fail, such as those of the package broken.

@@ -109,31 +109,5 @@ func restOfEndFaults() []fault {
 		{"void whatever started before", after(func(o outcome[store.Release]) {
 			o.next.Void = o.ev.Void && o.next.State == store.Released
 		}), []string{"void release/first attempt only", "adoption/not over a release that started"}},
-		{"settle takes any token", asking(func(ev *store.Settle, rec store.Record, _ store.Instant) { ev.Token = rec.Token }),
-			[]string{"settle/compare and set", "large answer/refused"}},
-		{"settle ends the living", asking(func(ev *store.Settle, _ store.Record, _ store.Instant) { ev.Running = true }),
-			[]string{"settle/running needs the word"}},
-		{"settle keeps the owner", after(func(o outcome[store.Settle]) {
-			if o.before.State != store.Absent {
-				o.next.Owner = o.before.Owner
-			}
-		}), []string{"settle/deposes the owner", "settle/with an answer"}},
-		{"settle releases without a trace", after(func(o outcome[store.Settle]) {
-			if o.next.State == store.Released {
-				*o.next = store.Record{}
-			}
-		}), []string{"settle/with a release"}},
-		{"settle again is refused", after(func(o outcome[store.Settle]) {
-			if o.before.State == store.Completed || o.before.State == store.Released {
-				o.reply.Verdict = store.Refused
-			}
-		}), []string{"settle/again"}},
-		{"settle invents a record", on(func(rec store.Record, event store.Event, now store.Instant) (store.Record, store.Reply) {
-			ev, ok := event.(store.Settle)
-			if ok && ev.Answer != nil && rec.Live(now).State == store.Absent {
-				rec = store.Record{State: store.Unknown, Token: ev.Token, Expires: now + 1}
-			}
-			return store.Step(rec, event, now)
-		}), []string{"settle/nothing to settle"}},
 	}
 }

@@ -44,11 +44,6 @@ func timeFaults() []fault {
 				o.next.Attempt, o.reply.Attempt = 1, 1
 			}
 		}), []string{"attempt/counts starts", "claim/after a release"}},
-		{"settled record keeps the running ttl", after(func(o outcome[store.Settle]) {
-			if o.before.State == store.Unknown {
-				o.next.Expires = o.before.Expires
-			}
-		}), []string{"settle/with an answer", "settle/with a release"}},
 		{"large bodies are cut", after(func(o outcome[store.Complete]) {
 			if len(o.next.Answer.Body) > 4096 {
 				o.next.Answer.Body = o.next.Answer.Body[:4096]

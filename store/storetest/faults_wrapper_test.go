@@ -15,6 +15,10 @@ type wrapper struct {
 	apply  func(s *broken.Store, ctx context.Context, id store.ID, event store.Event) (store.Reply, error)
 	renew  func(s *broken.Store, ctx context.Context, renewals []store.Renewal) []store.RenewResult
 	lookup func(s *broken.Store, ctx context.Context, id store.ID) (store.Record, error)
+
+	watch   func(s *broken.Store, id store.ID) store.Watch
+	inspect func(s *broken.Store, ctx context.Context, id store.ID) (store.Sighting, error)
+	list    func(s *broken.Store, ctx context.Context, cursor string, limit int) (store.Page, error)
 }
 
 func (w *wrapper) Apply(ctx context.Context, id store.ID, event store.Event) (store.Reply, error) {
@@ -36,6 +40,27 @@ func (w *wrapper) Lookup(ctx context.Context, id store.ID) (store.Record, error)
 		return w.Store.Lookup(ctx, id)
 	}
 	return w.lookup(w.Store, ctx, id)
+}
+
+func (w *wrapper) Watch(id store.ID) store.Watch {
+	if w.watch == nil {
+		return w.Store.Watch(id)
+	}
+	return w.watch(w.Store, id)
+}
+
+func (w *wrapper) Inspect(ctx context.Context, id store.ID) (store.Sighting, error) {
+	if w.inspect == nil {
+		return w.Store.Inspect(ctx, id)
+	}
+	return w.inspect(w.Store, ctx, id)
+}
+
+func (w *wrapper) List(ctx context.Context, cursor string, limit int) (store.Page, error) {
+	if w.list == nil {
+		return w.Store.List(ctx, cursor, limit)
+	}
+	return w.list(w.Store, ctx, cursor, limit)
 }
 
 func wrap(w wrapper) func() (store.Store, *broken.Store) {

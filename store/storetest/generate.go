@@ -136,6 +136,8 @@ func (o op) settle(w *walk) store.Event {
 	if o.d%4 < 2 {
 		answer := o.answer()
 		event.Answer = &answer
+	} else {
+		event.Erase = o.d%8 < 4
 	}
 	return event
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"strings"
+
+	"github.com/reprise-go/reprise/store"
 )
 
 // rule is one named case of the suite.
@@ -20,16 +22,18 @@ func rules() []rule {
 	return slices.Concat(
 		claimRules(), fingerprintRules(), takeOverRules(), lateClaimRules(),
 		renewRules(), batchRules(), markRules(),
-		completeRules(), failRules(), releaseRules(), voidRules(), settleRules(),
+		completeRules(), failRules(), releaseRules(), voidRules(), settleRules(), eraseRules(),
 		adoptionRules(), voidAdoptionRules(),
 		timeRules(), clockRules(), answerRules(), largeAnswerRules(),
 		lookupRules(), callRules(), raceRules(), differentialRules(),
+		watchRules(), manyWatchesRules(), inspectRules(), listRules(),
 	)
 }
 
 // run executes the case and returns its failure, or nil.
 func (r rule) run(ctx context.Context, h Harness) *Failure {
 	c := newCheck(ctx, h)
+	defer c.closeWatches()
 	c.perform(r.check)
 	if len(c.findings) == 0 {
 		return nil
@@ -43,13 +47,15 @@ func (r rule) run(ctx context.Context, h Harness) *Failure {
 	}
 }
 
-// capability is what a case needs a harness to be able to do.
+// capability is what a case needs a harness, or its store, to be able to do.
 type capability uint8
 
 const (
 	movesClock capability = 1 << iota
 	rewindsClock
 	forgetsRecords
+	notifies
+	inspects
 )
 
 // missing returns why the harness cannot run a case that needs so much.
@@ -63,6 +69,12 @@ func (need capability) missing(h Harness) string {
 	}
 	if need&forgetsRecords != 0 && h.Forget == nil {
 		reasons = append(reasons, "it makes the store lose a record and Harness.Forget is nil")
+	}
+	if _, ok := h.Store.(store.Notifier); need&notifies != 0 && !ok {
+		reasons = append(reasons, "it waits for notifications and Harness.Store is no store.Notifier")
+	}
+	if _, ok := h.Store.(store.Inspector); need&inspects != 0 && !ok {
+		reasons = append(reasons, "it looks at records and Harness.Store is no store.Inspector")
 	}
 	return strings.Join(reasons, "; ")
 }

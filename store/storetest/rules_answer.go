@@ -178,9 +178,10 @@ func largeAccepted(c *check) {
 	c.each(unknowns(), func(owner *caller) {
 		verdict := largeAnswer(3)
 		event := settle(owner.token, &verdict)
+		event.Retention = 48 * time.Hour
 		reply := c.expect("decider", event, store.Done)
 		c.given(verdict)
-		c.expires(reply.Now.Add(keep))
+		c.expires(reply.Now.Add(48 * time.Hour))
 		c.unchanged(func() { c.expect("decider", event, store.Done) })
 	})
 }

@@ -81,6 +81,7 @@ func invalids(a *caller) map[string][]store.Event {
 		"TakeOver": {with(claim, func(e *store.Claim) { e.TakeOver = store.TakeOverAlways + 1 })},
 		"Backoff":  {with(fail, func(e *store.Fail) { e.Backoff = -1 })},
 		"Codec":    {badCodec, with(decision, func(e *store.Settle) { e.Answer = &store.Answer{} })},
+		"Erase":    {with(decision, func(e *store.Settle) { e.Erase = true })},
 		"Omitted":  {badAnswer, with(decision, func(e *store.Settle) { e.Answer = &badAnswer.Answer })},
 	}
 }

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/reprise-go/reprise/store"
@@ -19,6 +20,12 @@ func settleRules() []rule {
 			rule:  "settling an unknown outcome without an answer releases it: the next claim starts the next attempt",
 			why:   "somebody found out that nothing happened",
 			check: settleRelease,
+		},
+		{
+			name:  "settle/never shortens a life",
+			rule:  "a settled record is kept for the retention that the settlement asks for, or as long as it would have been, whichever is longer",
+			why:   "as long as the settled attempt could still be adopted its trace has to be there; a decision must not open that door early",
+			check: settleLife,
 		},
 		{
 			name:  "settle/compare and set",
@@ -56,13 +63,11 @@ func settleRules() []rule {
 func settleAnswer(c *check) {
 	c.each(append(unknowns(), marked()...), func(owner *caller) {
 		verdict := answer("settled")
-		before := c.record()
+		want := c.record()
 		event := settle(owner.token, &verdict)
-		event.Retention = 2 * time.Hour
 		reply := c.expect("decider", event, store.Done)
-		want := before
 		want.State, want.Owner, want.Answer = store.Completed, event.Owner, verdict
-		want.Finished, want.Expires = reply.Now, reply.Now.Add(2*time.Hour)
+		want.Finished = reply.Now
 		c.sameRecord("the settled record", c.record(), want)
 		c.caller("duplicate").replays("settled")
 	})
@@ -75,13 +80,29 @@ func settleRelease(c *check) {
 		rec := c.inState(store.Released)
 		c.is("Finished of the record", rec.Finished, reply.Now)
 		c.is("Marked of the record", rec.Marked, false)
-		c.expires(reply.Now.Add(keep))
 		next := c.caller("next").claims(store.Claimed)
 		c.is("Attempt", next.Attempt, 2)
 		if next.Token <= owner.token {
 			c.errorf("Token is %d, not more than the settled attempt's %d", next.Token, owner.token)
 		}
 	})
+}
+
+func settleLife(c *check) {
+	small, large := answer("settled"), largeAnswer(7)
+	for kind, a := range map[string]*store.Answer{"an answer": &small, "a large answer": &large, "a release": nil} {
+		for _, retention := range []time.Duration{short, 48 * time.Hour} {
+			for _, s := range unknowns() {
+				c.fresh(fmt.Sprintf("%s for %v on a record that is %s", kind, retention, s.name))
+				owner := s.create(c)
+				before := c.record().Expires
+				event := settle(owner.token, a)
+				event.Retention = retention
+				reply := c.expect("decider", event, store.Done)
+				c.expires(max(before, reply.Now.Add(retention)))
+			}
+		}
+	}
 }
 
 func settleToken(c *check) {

@@ -12,7 +12,9 @@ import (
 type Harness struct {
 	// Store is what is tested. Records that are already in it do not disturb:
 	// every case draws fresh identities. All its methods are called, from up to
-	// 32 goroutines at once.
+	// 32 goroutines at once; those of [store.Notifier] and [store.Inspector], too,
+	// if it has them. Signals are given up to five seconds to arrive, and all
+	// watches are closed at the end of a case.
 	Store store.Store
 
 	// Advance makes d pass on the store's clock, for leases and for expiry

@@ -69,6 +69,32 @@ func TestCapabilitiesThatAreMissingAreSkippedWithTheReason(t *testing.T) {
 	assert.Len(t, reasons, 5)
 }
 
+// bare is a store and nothing else.
+type bare struct{ store.Store }
+
+func TestCasesForWhatAStoreCannotDoAreSkippedWithTheReason(t *testing.T) {
+	t.Parallel()
+	report := judge(t, func() storetest.Harness {
+		s := broken.New(store.Step)
+		return able(bare{s}, s)
+	})
+	require.Empty(t, report.Failures)
+	require.NotEmpty(t, report.Skips)
+	for _, skip := range report.Skips {
+		switch group, _, _ := strings.Cut(skip.Case, "/"); group {
+		case "watch", "watches":
+			assert.Contains(t, skip.Reason, "Harness.Store is no store.Notifier", skip.Case)
+		case "inspect", "list":
+			assert.Contains(t, skip.Reason, "Harness.Store is no store.Inspector", skip.Case)
+		default:
+			t.Errorf("%v", skip)
+		}
+	}
+	for _, name := range report.Passed {
+		assert.NotRegexp(t, "^(watch|watches|inspect|list)/", name)
+	}
+}
+
 func TestEveryCaseIsInExactlyOneList(t *testing.T) {
 	t.Parallel()
 	report := judge(t, func() storetest.Harness {

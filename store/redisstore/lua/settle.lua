@@ -1,17 +1,16 @@
 -- settle decides an unknown outcome from outside, by compare-and-set on the
--- token that the decider saw.
+-- token that the decider saw. No decision shortens the life of a record.
 --
 -- KEYS    1 the record
 -- ARGV    1 owner, drawn for this decision, 2 token, 3 retention in ms, 4 also
---         while the lease runs (0, 1), 5 decision (complete, release), 6 codec
---         and omission, 7 the answer
+--         while the lease runs (0, 1), 5 decision (complete, release, or erase:
+--         release a completed record, too), 6 codec and omission, 7 the answer
 -- Returns {verdict, now, owner, field that is unreadable}
 --
 -- Idempotent: a record that this owner completed, or that is released with that
 -- token, answers 'done' and stays as it is.
 
-local key, owner, ttl = KEYS[1], ARGV[1], ARGV[3]
-local completes = ARGV[5] == 'complete'
+local key, owner, decision = KEYS[1], ARGV[1], ARGV[5]
 
 local function answer(verdict, detail)
   return {verdict, now, owner, detail or ''}
@@ -19,8 +18,29 @@ end
 
 -- settled recognises an earlier execution of the same decision.
 local function settled(raw, state)
-  if completes then return state == 'C' and sub(raw, 130, 161) == owner end
+  if decision == 'complete' then return state == 'C' and sub(raw, 130, 161) == owner end
   return state == 'L'
+end
+
+-- open reports whether there is something to decide.
+local function open(raw, state)
+  return state == 'U' or (state == 'R' and (ARGV[4] == '1' or now >= number(raw, 34)))
+    or (state == 'C' and decision == 'erase')
+end
+
+-- life returns the time to live that the record gets: the retention, or what
+-- it had left if that is more; nil, which keeps it, if it has no end.
+local function life()
+  local left = redis.call('PTTL', key)
+  if left >= 0 then return math.max(left, tonumber(ARGV[3])) end
+end
+
+-- erase cuts the answer off a record that is released already. No command makes
+-- a string shorter in place, so what is to stay is written anew. save has been
+-- here first, so a full Redis takes it.
+local function erase(raw)
+  local last = 341 + tonumber(sub(raw, 339, 341))
+  redis.call('SET', key, ended(raw, 'L', '0') .. sub(raw, 162, 233) .. '        0' .. sub(raw, 243, last), 'KEEPTTL')
 end
 
 local raw, bad = read(key)
@@ -29,15 +49,15 @@ if not raw or number(raw, 10) ~= tonumber(ARGV[2]) then return answer('refused')
 
 local state = sub(raw, 5, 5)
 if settled(raw, state) then return answer('done') end
-local open = state == 'U' or (state == 'R' and (ARGV[4] == '1' or now >= number(raw, 34)))
-if not open then return answer('refused') end
+if not open(raw, state) then return answer('refused') end
 
-if not completes then
-  save(key, 0, ended(raw, 'L', '0'), ttl)
+if decision ~= 'complete' then
+  save(key, 0, ended(raw, 'L', '0'), life())
+  if state == 'C' then erase(raw) end
   announce(key, raw, 'L')
   return answer('done')
 end
-save(key, 0, sub(ended(raw, 'C', sub(raw, 6, 6)), 1, 129) .. owner, ttl)
+save(key, 0, sub(ended(raw, 'C', sub(raw, 6, 6)), 1, 129) .. owner, life())
 redis.call('SETRANGE', key, 233, ARGV[6]) -- codec, omission
 redis.call('SETRANGE', key, #raw, ARGV[7])
 announce(key, raw, 'C')

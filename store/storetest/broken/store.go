@@ -13,23 +13,31 @@ import (
 // Step is a protocol: [store.Step], or one with a fault.
 type Step func(rec store.Record, event store.Event, now store.Instant) (store.Record, store.Reply)
 
-// Store is a map with a step function. It never forgets expired records, has
-// no bounds, and is right as far as its step function is. Its methods may be
-// called concurrently. Its clock is time.Now, and so a bubble's own inside
+// Store is a map with a step function, a [store.Notifier] and a
+// [store.Inspector], too. It never forgets expired records, has no bounds, and
+// is right as far as its step function is. Its methods may be called
+// concurrently. Its clock is time.Now, and so a bubble's own inside
 // testing/synctest.
 type Store struct {
 	step Step
 	// late says which events are written some time after they were decided.
 	late func(event store.Event, reply store.Reply) bool
+	// silent says which events' ends are not told.
+	silent func(event store.Event) bool
 
 	mu      sync.Mutex
 	records map[store.ID]store.Record
+	watches map[*watch]struct{}
 	shift   time.Duration
 }
 
 // New returns an empty store. With [store.Step] it is a correct one.
 func New(step Step) *Store {
-	return &Store{step: step, records: make(map[store.ID]store.Record)}
+	return &Store{
+		step:    step,
+		records: make(map[store.ID]store.Record),
+		watches: make(map[*watch]struct{}),
+	}
 }
 
 // window is how long a store of [NotAtomic] waits before it writes.
@@ -55,7 +63,8 @@ func (s *Store) Apply(ctx context.Context, id store.ID, event store.Event) (stor
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next, reply := s.step(s.records[id], event, s.now())
+	rec := s.records[id]
+	next, reply := s.step(rec, event, s.now())
 	if s.late != nil && s.late(event, reply) {
 		s.mu.Unlock()
 		time.Sleep(window)
@@ -63,6 +72,9 @@ func (s *Store) Apply(ctx context.Context, id store.ID, event store.Event) (stor
 	}
 	next.Answer = clone(next.Answer)
 	s.records[id] = next
+	if rec.Waiters && !next.Waiters && (s.silent == nil || !s.silent(event)) {
+		s.tell(id)
+	}
 	reply.Answer = clone(reply.Answer)
 	return reply, nil
 }

@@ -1,5 +1,6 @@
 //go:build !race
 
-package conformance_test
+package paytest
 
+// raceEnabled: see race.go.
 const raceEnabled = false

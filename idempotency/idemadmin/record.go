@@ -1,0 +1,230 @@
+package idemadmin
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/reprise-go/reprise/idempotency"
+	"github.com/reprise-go/reprise/idempotency/idemhttp"
+	"github.com/reprise-go/reprise/store"
+)
+
+// shownBody is a recorded answer as far as it may be shown.
+type shownBody struct {
+	Status int         `json:"status,omitempty"`
+	Header http.Header `json:"header,omitempty"`
+	Bytes  int         `json:"bytes"`
+	// Body or Base64 is set under ShowAnswers.
+	Body   string `json:"body,omitempty"`
+	Base64 string `json:"body_base64,omitempty"`
+	// Trouble says why there is nothing to show.
+	Trouble string `json:"trouble,omitempty"`
+}
+
+// Text is as much of the body as a page should hold.
+func (b shownBody) Text() string {
+	if len(b.Body) <= mostShown {
+		return b.Body
+	}
+	return strings.ToValidUTF8(b.Body[:mostShown], "") // not half a character
+}
+
+// Cut says that Text is not all.
+func (b shownBody) Cut() bool { return len(b.Body) > mostShown }
+
+const mostShown = 64 << 10
+
+// HeaderLines are the header fields in a fixed order.
+func (b shownBody) HeaderLines() []headerLine {
+	var lines []headerLine
+	for _, name := range slices.Sorted(maps.Keys(b.Header)) {
+		for _, value := range b.Header[name] {
+			lines = append(lines, headerLine{name, value})
+		}
+	}
+	return lines
+}
+
+type headerLine struct{ Name, Value string }
+
+// record answers with all that is known of one operation.
+func (p *page) record(w http.ResponseWriter, r *http.Request) {
+	id, err := idOf(r.PathValue("id"))
+	if err != nil {
+		p.fail(w, r, err)
+		return
+	}
+	view, err := p.look(r.Context(), id)
+	if err != nil {
+		p.fail(w, r, err)
+		return
+	}
+	if !wantsHTML(r) {
+		writeJSON(w, http.StatusOK, "application/json", view)
+		return
+	}
+	p.showRecord(w, r, http.StatusOK, view, recordPage{Done: doneText(r.URL.Query().Get("settled"))})
+}
+
+// idOf reads a record's id, which is what handlers know as their operation id.
+func idOf(word string) (store.ID, error) {
+	raw, err := hex.DecodeString(strings.TrimSpace(word))
+	if err != nil || len(raw) != len(store.ID{}) {
+		return store.ID{}, refusal{http.StatusNotFound, "not_found", "A record's id has 64 hexadecimal digits."}
+	}
+	return store.ID(raw), nil
+}
+
+func (p *page) look(ctx context.Context, id store.ID) (recordView, error) {
+	status, err := p.guard.Lookup(ctx, id)
+	if err != nil {
+		return recordView{}, err
+	}
+	view := viewOf(status)
+	view.ID = id.String()
+	if status.State == store.Completed {
+		view.Answer = p.shown(ctx, id)
+	}
+	return view, nil
+}
+
+// shown reads a recorded answer. That it cannot be shown must not hide the rest
+// of the record.
+func (p *page) shown(ctx context.Context, id store.ID) *shownBody {
+	answer, err := p.guard.Answer(ctx, id)
+	if answer.Codec == "" {
+		return &shownBody{Trouble: refusalOf(err).detail}
+	}
+	out := &shownBody{Bytes: len(answer.Body)}
+	out.Status, out.Header, err = idemhttp.DescribeAnswer(answer)
+	if err != nil {
+		out.Trouble = "The answer was not recorded by the HTTP middleware, or cannot be read."
+	}
+	if !p.opts.answers || len(answer.Body) == 0 {
+		return out
+	}
+	if readable(answer.Body) {
+		out.Body = string(answer.Body)
+		return out
+	}
+	out.Base64 = base64.StdEncoding.EncodeToString(answer.Body)
+	return out
+}
+
+func readable(body []byte) bool {
+	return utf8.Valid(body) && !strings.ContainsFunc(string(body), func(c rune) bool {
+		return unicode.IsControl(c) && c != '\n' && c != '\r' && c != '\t'
+	})
+}
+
+// recordPage is what the template of a record is given.
+type recordPage struct {
+	chrome
+
+	Record      recordView
+	ShowAnswers bool
+	Done        string // what has just been decided
+	Trouble     string // why a decision was refused
+	Said        decision
+	Who         [2]who // of the forms
+}
+
+// who is the part that all forms of a decision have.
+type who struct {
+	Token      int64
+	Running    bool
+	AsksName   bool
+	Operator   string
+	By, Reason string
+}
+
+func (p *page) showRecord(w http.ResponseWriter, r *http.Request, status int, view recordView, data recordPage) {
+	data.chrome = p.chrome(r, "Record "+view.Short())
+	data.Record, data.ShowAnswers = view, p.opts.answers
+	own := who{Token: view.Token, Running: view.State == store.Running.String(), AsksName: p.opts.operator == nil}
+	if !own.AsksName {
+		own.Operator = p.opts.operator(r)
+	}
+	data.Who = [2]who{own, own}
+	said := &data.Who[0]
+	if data.Said.Decision == decideComplete {
+		said = &data.Who[1]
+	}
+	said.By, said.Reason = data.Said.By, data.Said.Reason
+	p.html(w, status, "record", data)
+}
+
+// doneText is for the redirect after a decision. Other words say nothing.
+func doneText(word string) string {
+	switch word {
+	case decideRelease:
+		return "Released: the next request with this key runs."
+	case decideComplete:
+		return "Completed: duplicates get the supplied answer from now on."
+	case decidePurge:
+		return "Purged: the answer is gone, and the next request with this key runs."
+	}
+	return ""
+}
+
+// find answers what became of a key. It is a POST so that neither key nor scope
+// stand in a URL, and so in nobody's log or history.
+func (p *page) find(w http.ResponseWriter, r *http.Request) {
+	var asked struct {
+		Operation string `json:"operation"`
+		Part      string `json:"part"`
+		Scope     string `json:"scope"`
+		Key       string `json:"key"`
+		ID        string `json:"id"`
+	}
+	isJSON, err := read(r, func() {
+		asked.Operation, asked.Part = strings.TrimSpace(r.PostForm.Get("operation")), r.PostForm.Get("part")
+		asked.Scope, asked.Key = r.PostForm.Get("scope"), r.PostForm.Get("key")
+		asked.ID = r.PostForm.Get("id")
+	}, &asked)
+	if err != nil {
+		p.fail(w, r, err)
+		return
+	}
+	id, err := p.idAsked(asked.Operation, asked.Part, asked.Scope, asked.Key, asked.ID)
+	switch {
+	case err != nil:
+		p.fail(w, r, err)
+	case !isJSON:
+		seeOther(w, "records/"+id.String())
+	default:
+		p.answerJSON(w, r, id)
+	}
+}
+
+func (p *page) answerJSON(w http.ResponseWriter, r *http.Request, id store.ID) {
+	view, err := p.look(r.Context(), id)
+	if err != nil {
+		p.fail(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, "application/json", view)
+}
+
+func (p *page) idAsked(operation, part, scope, key, id string) (store.ID, error) {
+	if id != "" {
+		return idOf(id)
+	}
+	if operation == "" || key == "" {
+		return store.ID{}, invalid("An operation and a key are needed, or a record's id.")
+	}
+	if scope == "" {
+		scope = idemhttp.GlobalScopeName
+	}
+	if op, ok := p.guard.Registered(operation); ok && op.Policy().KeyFormat != idempotency.KeyAny {
+		key = strings.ToLower(key) // the other formats are UUIDs
+	}
+	return p.guard.PartID(operation, part, scope, key), nil
+}

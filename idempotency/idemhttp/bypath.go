@@ -1,0 +1,51 @@
+package idemhttp
+
+import (
+	"net/http"
+
+	"github.com/reprise-go/reprise/idempotency"
+)
+
+// ProtectByPath returns a middleware that goes around a whole router. There is
+// one registered operation, which names the policy and is the label in metrics,
+// but to callers every method and path is an operation of its own: the same key
+// on another path is independent.
+//
+// Prefer [Middleware.Handle], or [Middleware.Protect] for each route: there the
+// values in a path are no part of the operation, so that a key which comes back
+// with another path value is told as idempotency_key_reused, where here it runs.
+// Each route has a policy of its own, and a renamed parameter or a moved router
+// keeps its keys. ProtectByPath is for routers that cannot be taken apart, such
+// as generated ones, reverse proxies and services that are moved to idempotency
+// keys step by step, mostly with [idempotency.KeyOptional].
+//
+// The path counts as URL.EscapedPath spells it where the middleware stands:
+// /a%2Fb, /a/b and /a/b/ are three operations. The host does not count. A router
+// that serves several hosts needs a scope that tells them apart. Answers to
+// requests that the router knows no route for are recorded like others.
+//
+// Requests that are not protected pass through: those of methods that change
+// nothing, gRPC, and where keys are optional those without. If they carry a key
+// all the same, their answers say Idempotency-Status: ignored. A route inside
+// must not be protected once more; that is told at its first request. Errors are
+// those of [Middleware.Protect].
+func (m *Middleware) ProtectByPath(
+	name string, opts ...idempotency.OperationOption,
+) (func(http.Handler) http.Handler, error) {
+	return m.protect(name, partByPath, opts)
+}
+
+// partFunc says which part of an operation a request is for, as
+// [idempotency.Call].Part has it.
+type partFunc func(*http.Request) string
+
+func noParts(*http.Request) string { return "" }
+
+func partByPath(r *http.Request) string { return r.Method + " " + r.URL.EscapedPath() }
+
+// in makes two parts of one operation two mounts: a handler may call another
+// path below the same router.
+func (m mount) in(part string) mount {
+	m.operation += "\x00" + part
+	return m
+}
