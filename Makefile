@@ -28,14 +28,15 @@ each_module = for dir in $(MODULES); do echo "── $$dir"; (cd "$$dir" && $(1)
 
 .PHONY: test
 test: needed
-	@$(call each_module,REPRISE_REQUIRE_SERVERS=1 go test -race -timeout $(TEST_TIMEOUT) ./...)
+	@# -count=1: tests start programs that they build themselves, of which the test cache knows nothing.
+	@$(call each_module,REPRISE_REQUIRE_SERVERS=1 go test -race -count=1 -timeout $(TEST_TIMEOUT) ./...)
 	@echo "── ./internal/proof/simulation at full size, without the race detector"
 	@cd internal/proof && go test -timeout $(TEST_TIMEOUT) -v -run 'TestSimulationOfManySeeds' ./simulation
 
 # What the tests need besides Go, installed where it is missing and can be
 # (Debian or Ubuntu, as root): a Redis server, the C compiler that the race
 # detector links with, and what stands before or behind a service in the tests
-# of other people's software: nginx, HAProxy and a browser. Whether the packaged
+# of other people's software: nginx, HAProxy, a browser and curl. Whether the packaged
 # services run does not matter: tests start their own, on ports of their own.
 .PHONY: needed
 needed:
@@ -46,6 +47,7 @@ needed:
 	need nginx nginx-light; \
 	need haproxy haproxy; \
 	need chromium chromium; \
+	need curl curl; \
 	[ -z "$$packages" ] && exit 0; \
 	if ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then \
 		echo "missing, and not installed for want of apt-get or root:$$packages" >&2; exit 1; \

@@ -39,14 +39,17 @@ func (g *Guard) Health(ctx context.Context) error {
 	return nil
 }
 
+// probeOperation is the operation of the records that probes leave for a second.
+const probeOperation = "reprise.health"
+
 func (g *Guard) probe(ctx context.Context) error {
 	owner := store.NewOwner()
-	id := store.NewID("", "reprise.health", owner.String())
+	id := store.NewID("", probeOperation, owner.String())
 	attempt := store.Attempt{
 		Owner:       owner,
 		Lease:       minLease,
 		Retention:   minRetention,
-		Operation:   "reprise.health",
+		Operation:   probeOperation,
 		Fingerprint: store.Fingerprint{Algorithm: store.NoFingerprint},
 	}
 	claim := store.Claim{

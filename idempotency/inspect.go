@@ -119,10 +119,12 @@ func (g *Guard) Answer(ctx context.Context, id store.ID) (store.Answer, error) {
 }
 
 // Query says which records [Guard.List] is to return. The zero Query returns
-// all.
+// all but those of the guard's own health probes.
 type Query struct {
 	// Operation is an operation's name, or "" for all.
 	Operation string
+	// Scope is the digest of a scope, as [Status] has it; zero for all.
+	Scope store.ScopeDigest
 	// State is a state as [Status] has it, or [store.Absent] for all.
 	State store.State
 	// OlderThan and YoungerThan bound how long ago the latest attempt was
@@ -198,7 +200,8 @@ func (g *Guard) list(ctx context.Context, from store.Inspector, cursor string, l
 
 func (q Query) wants(s Status) bool {
 	age := s.Now.Sub(s.Started)
-	return (q.Operation == "" || q.Operation == s.Operation) &&
+	return (q.Operation == "" && s.Operation != probeOperation || q.Operation == s.Operation) &&
+		(q.Scope == (store.ScopeDigest{}) || q.Scope == s.Scope) &&
 		(q.State == store.Absent || q.State == s.State) &&
 		(q.OlderThan == 0 || age >= q.OlderThan) &&
 		(q.YoungerThan == 0 || age < q.YoungerThan)

@@ -77,6 +77,9 @@ func (g *Guard) settle(ctx context.Context, id store.ID, decision string, s Sett
 	if before.State == store.Absent || before.Token != s.Token {
 		return ErrSettleRefused
 	}
+	if before.State == store.Released && s.Answer == nil {
+		return nil // it was decided so, or ended so by itself
+	}
 	event.Owner, event.Token, event.Retention = store.NewOwner(), s.Token, g.retentionOf(before.Operation)
 	reply, err := g.apply(ctx, id, event)
 	switch {

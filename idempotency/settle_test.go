@@ -140,6 +140,7 @@ func TestX3_SettlingByARelease(t *testing.T) {
 		release := idempotency.Settlement{Token: unknown.Token}
 		require.NoError(t, o.guard.Settle(t.Context(), o.id("k"), release))
 		require.NoError(t, o.guard.Settle(t.Context(), o.id("k"), release), "said again")
+		require.Len(t, o.settled, 1, "decided once")
 		result, err := o.op.Execute(t.Context(), call("k"), gives(recorded("b")))
 		require.NoError(t, err)
 		assert.Equal(t, 2, result.Attempt)
@@ -225,6 +226,7 @@ func TestX5_ListByOperationStateAndAge(t *testing.T) {
 		for i := range 5 {
 			o.unknown(t, "u"+strconv.Itoa(i))
 		}
+		require.NoError(t, o.guard.Health(t.Context())) // its probe is none of them
 		for name, tt := range map[string]struct {
 			query idempotency.Query
 			want  int
@@ -235,6 +237,8 @@ func TestX5_ListByOperationStateAndAge(t *testing.T) {
 			"old":                {idempotency.Query{OlderThan: time.Minute}, 300},
 			"young":              {idempotency.Query{YoungerThan: time.Minute, Operation: "pay"}, 5},
 			"nothing":            {idempotency.Query{Operation: "none"}, 0},
+			"a scope":            {idempotency.Query{Scope: store.NewScopeDigest("tenant")}, 306},
+			"another scope":      {idempotency.Query{Scope: store.NewScopeDigest("other")}, 0},
 			"in very small ones": {idempotency.Query{Limit: 1}, 306},
 		} {
 			assert.Len(t, allPages(t, o.guard, tt.query), tt.want, name)

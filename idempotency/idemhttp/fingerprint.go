@@ -33,6 +33,8 @@ type fingerprinter struct {
 	// configuration is the digest of parts and headers, nil if there are none.
 	// The algorithm's name holds 24 bits of it only, the sum all.
 	configuration []byte
+	// former are algorithms that records may still name.
+	former []fingerprinter
 }
 
 // newFingerprinter returns the algorithm that a policy asks for; with
@@ -73,8 +75,9 @@ func configurationOf(name string, lists ...[]string) []byte {
 }
 
 // by returns the algorithm of that name, so that a request can be compared with
-// a record which a process with another configuration made: the simple ones and
-// f itself. What another configuration counts cannot be known from its name.
+// a record which a process with another configuration made: the simple ones, f
+// itself and the former ones. What any other configuration counts cannot be
+// known from its name.
 func (f fingerprinter) by(algorithm string) (fingerprinter, bool) {
 	switch algorithm {
 	case f.algorithm:
@@ -83,6 +86,11 @@ func (f fingerprinter) by(algorithm string) (fingerprinter, bool) {
 		return fingerprinter{algorithm: algorithm}, true
 	case jsonFingerprint:
 		return fingerprinter{algorithm: algorithm, canonical: true}, true
+	}
+	for _, former := range f.former {
+		if former.algorithm == algorithm {
+			return former, true
+		}
 	}
 	return fingerprinter{}, false
 }

@@ -12,8 +12,9 @@ import (
 
 // Middleware protects HTTP routes on one guard. Safe for concurrent use.
 type Middleware struct {
-	guard *idempotency.Guard
-	opts  options
+	guard  *idempotency.Guard
+	opts   options
+	former []fingerprinter
 }
 
 // New returns a middleware. A scope must be chosen: [Scope] or [GlobalScope].
@@ -37,7 +38,27 @@ func New(guard *idempotency.Guard, opts ...Option) (*Middleware, error) {
 	if err := checkHeaderNames(guard.Policy().Headers); err != nil {
 		return nil, fmt.Errorf("idemhttp: the guard's Policy.Headers: %w", err)
 	}
-	return &Middleware{guard: guard, opts: o}, nil
+	former, err := formerFingerprinters(guard.Policy(), o)
+	if err != nil {
+		return nil, err
+	}
+	return &Middleware{guard: guard, opts: o, former: former}, nil
+}
+
+// formerFingerprinters are the algorithms of [FormerFingerprints].
+func formerFingerprinters(base idempotency.Policy, o options) ([]fingerprinter, error) {
+	var all []fingerprinter
+	for _, policy := range o.former {
+		if policy.Fingerprint == "" {
+			policy.Fingerprint = base.Fingerprint
+		}
+		former, err := newFingerprinter(policy, o.keyHeaders)
+		if err != nil {
+			return nil, fmt.Errorf("idemhttp: FormerFingerprints: Policy.%w", err)
+		}
+		all = append(all, former)
+	}
+	return all, nil
 }
 
 // Mux is anything that mounts a handler under a pattern, such as
@@ -97,6 +118,7 @@ func (m *Middleware) protect(
 	if err != nil {
 		return nil, fmt.Errorf("idemhttp: %s: Policy.%w", operation, err)
 	}
+	fingerprinter.former = m.former
 	op, err := m.guard.Operation(operation, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("idemhttp: %w", err)

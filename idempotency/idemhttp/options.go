@@ -24,6 +24,7 @@ type options struct {
 	exposeMarks  bool
 	writeError   ErrorWriter
 	replayGuard  ReplayGuardFunc
+	former       []idempotency.Policy
 }
 
 // globalScope is one scope for all callers. It is no possible tenant's name by
@@ -107,6 +108,17 @@ func RecordHeaders(names ...string) Option {
 		o.headers = append(o.headers, names...)
 		return checkHeaderNames(names)
 	}
+}
+
+// FormerFingerprints names configurations that requests were compared by before
+// a change of [idempotency.Policy].FingerprintOnly, FingerprintExclude or
+// FingerprintHeaders, on any route. Records name their configuration by a digest
+// only, so that without this the keys in use at the change are answered with
+// record_unreadable until their records expire. Only the fingerprint's fields of
+// the policies count. Deploy the change in two steps: first every process learns
+// the new configuration as if it were a former one, then they use it.
+func FormerFingerprints(policies ...idempotency.Policy) Option {
+	return func(o *options) error { o.former = append(o.former, policies...); return nil }
 }
 
 // ExposeMarks lists the mark headers in Access-Control-Expose-Headers of

@@ -5,8 +5,10 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/reprise-go/reprise/idempotency"
+	"github.com/reprise-go/reprise/idempotency/idemhttp"
 )
 
 // inJSON returns a policy under which JSON bodies count by what they say.
@@ -196,4 +198,20 @@ func TestF23_AnotherConfigurationNeitherRunsNorAnswersAMismatch(t *testing.T) {
 	requireExecuted(t, first)
 	requireReplay(t, first, sendJSON(t, same, key, `{"n":1,"trace":2}`))
 	requireProblem(t, sendJSON(t, older, key, `{"n":1,"trace":1}`), 503, "record_unreadable")
+}
+
+func TestF23_FormerConfigurationIsStillCompared(t *testing.T) {
+	t.Parallel()
+	ns := namespaceOf(t)
+	older := newService(t, setup{namespace: ns, policy: inJSON("/sent_at")})
+	newer := newService(t, setup{
+		namespace: ns, policy: inJSON("/sent_at", "/trace"),
+		http: []idemhttp.Option{idemhttp.Scope(tenant), idemhttp.FormerFingerprints(inJSON("/sent_at"))},
+	})
+	key := newKey()
+	first := sendJSON(t, older, key, `{"n":1,"sent_at":1}`)
+	requireReplay(t, first, sendJSON(t, newer, key, `{"n":1,"sent_at":2}`))
+	requireProblem(t, sendJSON(t, newer, key, `{"n":1,"trace":1}`), 422, "idempotency_key_reused")
+	_, err := idemhttp.New(newer.Guard, idemhttp.GlobalScope(), idemhttp.FormerFingerprints(inJSON("/~")))
+	require.ErrorContains(t, err, "FormerFingerprints: Policy.FingerprintExclude")
 }
