@@ -174,7 +174,7 @@ func (g *Guard) List(ctx context.Context, q Query) (Listing, error) {
 				out.Records = append(out.Records, status)
 			}
 		}
-		if out.Next == "" || len(out.Records) >= q.Limit || ctx.Err() != nil {
+		if out.Next == "" || len(out.Records) >= q.Limit {
 			break
 		}
 	}

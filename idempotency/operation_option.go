@@ -10,12 +10,13 @@ import (
 // OperationOption configures one operation: a [Policy], or what is no data, such
 // as [Reconcile].
 type OperationOption interface {
-	operation(set *operationSettings) error
+	operation(set *operationSettings)
 }
 
 type operationSettings struct {
 	policy    Policy
 	reconcile ReconcileFunc
+	err       error // what is wrong with the options
 }
 
 func newOperationSettings(base Policy, opts []OperationOption) (operationSettings, error) {
@@ -24,17 +25,12 @@ func newOperationSettings(base Policy, opts []OperationOption) (operationSetting
 		if opt == nil {
 			return set, errors.New("a nil option")
 		}
-		if err := opt.operation(&set); err != nil {
-			return set, err
-		}
+		opt.operation(&set)
 	}
-	return set, set.policy.Validate()
+	return set, errors.Join(set.err, set.policy.Validate())
 }
 
-func (p Policy) operation(set *operationSettings) error {
-	set.policy = set.policy.Override(p)
-	return nil
-}
+func (p Policy) operation(set *operationSettings) { set.policy = set.policy.Override(p) }
 
 // ReconcileFunc finds out what became of an attempt whose outcome is unknown:
 // it asks the payment provider, or looks into the database. It runs on the
@@ -92,13 +88,12 @@ func Reconcile(f ReconcileFunc) OperationOption { return reconcileOption{f} }
 
 type reconcileOption struct{ f ReconcileFunc }
 
-func (r reconcileOption) operation(set *operationSettings) error {
+func (r reconcileOption) operation(set *operationSettings) {
 	switch {
 	case r.f == nil:
-		return errors.New("Reconcile: the function is nil")
+		set.err = errors.Join(set.err, errors.New("Reconcile: the function is nil"))
 	case set.reconcile != nil:
-		return errors.New("Reconcile is given twice")
+		set.err = errors.Join(set.err, errors.New("Reconcile is given twice"))
 	}
 	set.reconcile = r.f
-	return nil
 }
