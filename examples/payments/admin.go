@@ -15,11 +15,13 @@ import (
 // adminWords is how long an operator's request may take to finish at the end.
 const adminWords = time.Second
 
-// openAdmin serves the operator's page on a listener of its own, if there is to
-// be one, and returns what ends it. Here whoever reaches the listener may use the
+// serveAdmin serves the operator's page on a listener of its own, if there is
+// one, and returns what ends it. Here whoever reaches the listener may use the
 // page; a real service puts its authentication in front.
-func openAdmin(ctx context.Context, c config, guard *idempotency.Guard, log *slog.Logger) (end func() error, err error) {
-	if c.admin == "" {
+func serveAdmin(
+	ctx context.Context, c config, listener net.Listener, guard *idempotency.Guard, log *slog.Logger,
+) (end func() error, err error) {
+	if listener == nil {
 		return func() error { return nil }, nil
 	}
 	options := []idemadmin.Option{idemadmin.ShowAnswers()}
@@ -27,10 +29,6 @@ func openAdmin(ctx context.Context, c config, guard *idempotency.Guard, log *slo
 		options = append(options, idemadmin.AllowSettling())
 	}
 	page, err := idemadmin.New(guard, options...)
-	if err != nil {
-		return nil, err
-	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.admin)
 	if err != nil {
 		return nil, err
 	}

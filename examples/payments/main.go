@@ -60,26 +60,49 @@ func run(cfg config, stdout, stderr io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, money.Close()) }()
-	listener, err := new(net.ListenConfig).Listen(signals, "tcp", cfg.http)
+	front, back, err := listen(signals, cfg)
 	if err != nil {
 		return err
 	}
+	defer closeAll(front, back) // those that are still open
 	guard, err := idempotency.New(records.store, idempotency.WithLogger(log), idempotency.WithPolicy(cfg.policy()))
 	if err != nil {
-		return errors.Join(err, listener.Close())
+		return err
 	}
 	api, err := routes(cfg, guard, newService(money, log))
 	if err != nil {
-		return errors.Join(err, listener.Close())
+		return err
 	}
-	closeAdmin, err := openAdmin(signals, cfg, guard, log)
+	closeAdmin, err := serveAdmin(signals, cfg, back, guard, log)
 	if err != nil {
-		return errors.Join(err, listener.Close())
+		return err
 	}
 	defer func() { err = errors.Join(err, closeAdmin()) }() // after the drain
 	// The kernel accepts from here on, and keeps connections until Serve comes.
-	fmt.Fprintf(stdout, "READY http=%s grpc=off store=%s\n", listener.Addr(), records.name)
-	return serve(signals, listener, api, guard, log)
+	fmt.Fprintf(stdout, "READY http=%s grpc=off store=%s\n", front.Addr(), records.name)
+	return serve(signals, front, api, guard, log)
+}
+
+// listen opens the listener of the service and, if there is to be one, that of
+// the operator's page, before anything is started.
+func listen(ctx context.Context, cfg config) (front, back net.Listener, err error) {
+	front, err = new(net.ListenConfig).Listen(ctx, "tcp", cfg.http)
+	if err == nil && cfg.admin != "" {
+		back, err = new(net.ListenConfig).Listen(ctx, "tcp", cfg.admin)
+	}
+	if err != nil {
+		closeAll(front)
+		return nil, nil, err
+	}
+	return front, back, nil
+}
+
+func closeAll(listeners ...net.Listener) {
+	for _, l := range listeners {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
 }
 
 // serve answers requests until ctx ends, then drains.

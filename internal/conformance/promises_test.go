@@ -29,7 +29,7 @@ func newMeasuredNode(t *testing.T, srv *redistest.Server, with setup, mutators .
 	n := newNode(t, srv, with, mutators...)
 	eventually(t, "the check of the store", func() bool {
 		sent := n.line.Requests()
-		return sent["info"] == 2 && sent["config"] == 1 && sent["evalsha"] == 1
+		return sent["info"] == 2 && sent["config"] == 1 && sent["evalsha"] == 1 && sent["unsubscribe"] == 1
 	})
 	n.line.ResetCounts()
 	return n
