@@ -17,6 +17,10 @@
 // Inside any handler, [FromContext], [MarkEffect], [Release], [DoNotRecord],
 // [OmitBody] and [RetainFor] speak to the attempt.
 //
+// What became of an operation tell [Guard.Lookup], [Guard.List] and
+// [Guard.Stats]; [Guard.Settle] and a [Reconcile] callback decide what is unknown.
+// Package idemadmin shows it to people.
+//
 // # What it promises
 //
 // Within the retention, all recorded answers to one operation are the same. The
@@ -26,7 +30,8 @@
 // another after one of unknown outcome. Each start has a larger fencing token
 // than any before. A lease that is lost is heard: the handler's context ends
 // with a cause that wraps [ErrLeaseLost] before the lease can have lapsed. If
-// the store cannot say, the handler does not run.
+// the store cannot say, the handler does not run. A duplicate waits for a running
+// attempt only where the policy says so, and never longer.
 //
 // # What it does not promise
 //

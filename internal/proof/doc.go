@@ -1,13 +1,16 @@
-// Package proof holds the proofs of the protocol that need more than one
-// package's tests: they run the engine and the stores as they are, break the
-// world around them, and judge what came out.
+// Package proof holds the proofs that need more than one package's tests: they
+// run the engine and the stores as they are, break the world around them, and
+// judge what came out.
 //
 //   - simulation: the engine on a simulated store and network, under virtual
 //     time, one seed after the other.
 //   - linearizability: histories of redisstore on a real server, judged by
 //     porcupine with [store.Step] as the sequential model.
+//   - proxies, clients, browser: other people's software around the example
+//     service. nginx and HAProxy send requests again, HTTP clients retry, and
+//     Chromium drives the operator's page.
 //
-// Both layers must catch cores that are wrong on purpose (storetest/broken, and
+// The first two must catch cores that are wrong on purpose (storetest/broken, and
 // scripts that are edited on their way to Redis), or their silence about the
 // right core means nothing.
 //
