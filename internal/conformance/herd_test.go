@@ -91,7 +91,6 @@ func TestF79_NothingIsLeftOfWaitersWhateverBreaks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			srv := redistest.Start(t)
-			before := runtime.NumGoroutine()
 			handler, started, goOn := blocking(t)
 			n := newNode(t, srv, setup{policy: waits(time.Minute), handler: handler})
 			c := call{key: newKey()}
@@ -113,6 +112,8 @@ func TestF79_NothingIsLeftOfWaitersWhateverBreaks(t *testing.T) {
 				})
 			}
 			haveWaiting(t, n.service, 20)
+			require.Contains(t, allStacks(), "idempotency.(*crowd)", "what is looked for is there now")
+			require.Contains(t, allStacks(), "redisstore.(*listener)")
 			disturb(t, srv, n, hangUp)
 			haveWaiting(t, n.service, 0)
 			hangUp()
@@ -122,7 +123,18 @@ func TestF79_NothingIsLeftOfWaitersWhateverBreaks(t *testing.T) {
 			n.Server.Close()
 			require.NoError(t, n.Guard.Shutdown(t.Context()))
 			// The subscription's connection lingers for three seconds.
-			eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= before+4 })
+			eventually(t, "no goroutine is left", func() bool {
+				stacks := allStacks()
+				return !strings.Contains(stacks, "idempotency.(*crowd)") &&
+					!strings.Contains(stacks, "idempotency.(*execution)") &&
+					!strings.Contains(stacks, "redisstore.(*listener)") &&
+					!strings.Contains(stacks, "go-redis/v9.(*PubSub)")
+			})
 		})
 	}
+}
+
+func allStacks() string {
+	buf := make([]byte, 4<<20)
+	return string(buf[:runtime.Stack(buf, true)])
 }
