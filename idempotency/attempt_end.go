@@ -137,6 +137,7 @@ func (a *attempt) deposed(ctx context.Context) (Result, error) {
 	return a.replay(store.Reply{
 		Token:    rec.Token,
 		Attempt:  rec.Attempt,
+		Started:  rec.Started,
 		Answer:   rec.Answer,
 		Finished: rec.Finished,
 	})

@@ -72,6 +72,8 @@ type Error struct {
 	ID        string
 	// RetryAfter is when a retry makes sense; 0 if unknown or never.
 	RetryAfter time.Duration
+	// Conflict is set for [ErrInProgress]: how the policy wants it told.
+	Conflict ConflictRule
 	// Answer is set for [ErrResultUnavailable]: what was kept of the answer.
 	Answer *store.Answer
 	// Err is the cause, or nil.

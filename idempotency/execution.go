@@ -46,7 +46,9 @@ func (x *execution) decide(ctx context.Context, sent time.Time, reply store.Repl
 	case store.Recorded:
 		return x.replay(reply)
 	case store.InProgress: // also after waiting for it
-		return Result{}, x.refuse(ErrInProgress, retryAfter(reply), nil)
+		err := x.refuse(ErrInProgress, retryAfter(reply), nil)
+		err.Conflict = x.op.policy.Conflict
+		return Result{}, err
 	case store.OutcomeUnknown:
 		return Result{}, x.refuse(ErrOutcomeUnknown, 0, nil)
 	case store.Mismatch:

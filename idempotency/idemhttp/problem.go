@@ -73,7 +73,7 @@ func problems() [16]problem {
 		{idempotency.ErrInProgress, 409, "Request in progress", "A request with this idempotency key is still being processed.", true, newKeyUnsafe, markConflict, defaultRetryAfter},
 		{idempotency.ErrOutcomeUnknown, 409, "Outcome unknown", "An earlier attempt with this idempotency key was started and its outcome is not known.", false, newKeyUnsafe, markUnknown, 0},
 		{idempotency.ErrResultUnavailable, 409, "Result unavailable", "The operation is done, but its response was not kept.", false, newKeyUnsafe, markUnavailable, 0},
-		{idempotency.ErrReplayDenied, 403, "Replay denied", "The operation is done, and this caller may not see its response.", false, newKeyUnsafe, markRejected, 0},
+		{idempotency.ErrReplayDenied, 403, "Replay denied", "The operation is done, and this caller may not see its response.", false, newKeyUnsafe, markUnavailable, 0},
 		{idempotency.ErrScopeBusy, 429, "Too many requests at once", "The caller has as many requests under way as it may. This request was not started; an earlier one with the same key may have been.", true, newKeyUnsafe, markRejected, defaultRetryAfter},
 		{idempotency.ErrOverloaded, 503, "Overloaded", "The server has as many requests under way as it may. This request was not started; an earlier one with the same key may have been.", true, newKeyUnsafe, markRejected, defaultRetryAfter},
 		{idempotency.ErrScopeMissing, 500, "Scope missing", "The server could not tell on whose behalf the request is made. The request was not started.", false, newKeyUnsafe, markRejected, 0},

@@ -34,7 +34,7 @@ func TestProblemTable(t *testing.T) {
 		{"C2", idempotency.ErrInProgress, 409, true, false, "1", "conflict"},
 		{"L4", idempotency.ErrOutcomeUnknown, 409, false, false, "", "unknown"},
 		{"Z1", idempotency.ErrResultUnavailable, 409, false, false, "", "unavailable"},
-		{"A5", idempotency.ErrReplayDenied, 403, false, false, "", "rejected"},
+		{"A5", idempotency.ErrReplayDenied, 403, false, false, "", "unavailable"},
 		{"scope busy", idempotency.ErrScopeBusy, 429, true, false, "1", "rejected"},
 		{"overloaded", idempotency.ErrOverloaded, 503, true, false, "1", "rejected"},
 		{"A4", idempotency.ErrScopeMissing, 500, false, false, "", "rejected"},

@@ -116,9 +116,6 @@ func undecodable(err error) idempotency.Code {
 // refuse answers with a problem.
 func (rt *route) refuse(w http.ResponseWriter, r *http.Request, refused *idempotency.Error) {
 	p := describe(w.Header(), refused)
-	if refused.Code == idempotency.ErrInProgress {
-		p.status = conflictStatus(rt.policy.Conflict)
-	}
 	rt.prepare(w.Header(), r, p.mark)
 	if rt.m.opts.writeError != nil {
 		rt.m.opts.writeError(w, r, p.status, refused)
@@ -151,6 +148,9 @@ func WriteError(w http.ResponseWriter, refused *idempotency.Error) {
 // belong to it.
 func describe(h http.Header, refused *idempotency.Error) problem {
 	p := problemOf(refused.Code)
+	if refused.Code == idempotency.ErrInProgress {
+		p.status = conflictStatus(refused.Conflict)
+	}
 	wait := refused.RetryAfter
 	if wait <= 0 {
 		wait = p.retryAfter

@@ -305,3 +305,26 @@ func TestL5_NothingHappenedOrUnknown(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, store.Unknown, seen.State)
 }
+
+// An error writer that leaves refusals to the default tells conflicts as the
+// policy wants them told, too.
+func TestConflictStatusThroughAnErrorWriter(t *testing.T) {
+	t.Parallel()
+	handler, started, goOn := blocking(t)
+	s := newService(t, setup{
+		handler: handler, policy: idempotency.Policy{Conflict: idempotency.Conflict425},
+		http: []idemhttp.Option{
+			idemhttp.Scope(tenant),
+			idemhttp.WriteErrors(func(w http.ResponseWriter, _ *http.Request, status int, err *idempotency.Error) {
+				assert.Equal(t, 425, status)
+				idemhttp.WriteError(w, err)
+			}),
+		},
+	})
+	c := call{key: newKey()}
+	first := background(t, s.URL, c)
+	<-started
+	requireProblem(t, send(t, s.URL, c), 425, "in_progress")
+	close(goOn)
+	require.Equal(t, 201, (<-first).Status)
+}
