@@ -19,6 +19,8 @@ type attempt struct {
 	lease *lease.Lease[store.Renewal]
 	// cancel ends the handler's context with a cause.
 	cancel context.CancelCauseFunc
+	// outer is the attempt that this one is nested in, if any.
+	outer *attempt
 	// over is set before the ending is sent. The watchdog reads it without the
 	// mutex, which is held over a mark's round trip.
 	over atomic.Bool
@@ -27,6 +29,8 @@ type attempt struct {
 	marked bool
 	ended  bool
 	wishes wishes
+	// backoff holds back take-overs if the attempt fails.
+	backoff time.Duration
 }
 
 // wishes are what the handler said about its answer.
@@ -42,7 +46,7 @@ func (x *execution) start(ctx context.Context, sent time.Time, reply store.Reply
 	defer stop()
 	hctx, cancel := context.WithCancelCause(hctx)
 	defer cancel(nil)
-	a := &attempt{execution: x, reply: reply, cancel: cancel}
+	a := &attempt{execution: x, reply: reply, cancel: cancel, outer: attemptFrom(ctx)}
 	a.lease = x.guard.watchdog.Watch(store.Renewal{ID: x.id, Renew: store.Renew{
 		Owner:     x.owner,
 		Lease:     x.op.policy.Lease,
@@ -54,23 +58,39 @@ func (x *execution) start(ctx context.Context, sent time.Time, reply store.Reply
 		Confirmed: int64(reply.Now),
 		Lost:      a.lost,
 	})
-	if x.guard.gate.isClosed() {
-		return Result{}, a.abandon(ctx, x.refuse(ErrDraining, time.Second, nil))
-	}
-	if !a.lease.Held() {
-		return Result{}, a.abandon(ctx, x.refuse(ErrStoreUnavailable, time.Second, errPaused))
+	if refused := a.mayStart(hctx); refused != nil {
+		return Result{}, a.abandon(ctx, refused)
 	}
 	hctx = context.WithValue(hctx, attemptKey{}, a)
 	if reply.TookOver && x.op.reconcile != nil {
 		if result, done, err := a.reconcile(hctx); done {
 			return result, err
 		}
-		if !a.lease.Held() {
-			return Result{}, a.abandon(ctx, x.refuse(ErrStoreUnavailable, time.Second, errPaused))
+		if refused := a.mayStart(hctx); refused != nil {
+			return Result{}, a.abandon(ctx, refused)
 		}
 	}
 	answer := a.runHandler(hctx)
 	return a.end(ctx, answer, hctx.Err() != nil)
+}
+
+// mayStart says why a handler must not be started although it has the claim:
+// since that was asked for, a shutdown or a fault of the store may have come, the
+// process may have been paused, or the caller gone.
+func (a *attempt) mayStart(hctx context.Context) *Error {
+	if a.guard.gate.isClosed() {
+		return a.refuse(ErrDraining, time.Second, nil)
+	}
+	if err := a.guard.check.refuses(); err != nil {
+		return a.refuse(ErrStoreUnavailable, time.Second, err)
+	}
+	if !a.lease.Held() {
+		return a.refuse(ErrStoreUnavailable, time.Second, errPaused)
+	}
+	if hctx.Err() != nil {
+		return a.refuse(ErrNotStarted, time.Second, context.Cause(hctx))
+	}
+	return nil
 }
 
 var errPaused = errors.New("the claim could not be confirmed in time, so the handler was not started")

@@ -71,7 +71,7 @@ func (a *attempt) completion(answer store.Answer, wishes wishes) store.Complete 
 func (a *attempt) failure() store.Fail {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return store.Fail{Attempt: a.attempt(a.reply), Adoption: a.adoption(), Marked: a.marked}
+	return store.Fail{Attempt: a.attempt(a.reply), Adoption: a.adoption(), Marked: a.marked, Backoff: a.backoff}
 }
 
 func (a *attempt) adoption() store.Adoption {
@@ -89,6 +89,11 @@ func (a *attempt) finish(ctx context.Context, event store.Event) (store.Reply, e
 	a.mu.Unlock()
 	a.over.Store(true)
 	a.ending = event.Name()
+	if _, released := event.(store.Release); released && a.unclear {
+		// Unlike any other ending it lets later attempts take its owner's place in
+		// the record, and then a late claim would not be recognised.
+		defer a.guard.releaseUnanswered(a.id, a.claimEvent(false))
+	}
 	reply, err := a.apply(ctx, event)
 	if errors.Is(err, store.ErrInvalid) {
 		return a.failInvalid(ctx, event, err)

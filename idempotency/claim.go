@@ -52,7 +52,7 @@ func (x *execution) claim(ctx context.Context) told {
 		}
 	}
 	if t.err == nil && t.reply.Verdict == store.Claimed {
-		x.owner = t.owner // it may have been won for a crowd
+		x.owner, x.unclear = t.owner, t.unclear // it may have been won for a crowd
 	}
 	return t
 }
@@ -97,7 +97,8 @@ func (x *execution) unclaimed(ctx context.Context, t told) (Result, error) {
 	case t.owner == x.owner && !errors.Is(cause, store.ErrNotExecuted):
 		x.guard.releaseUnanswered(x.id, x.claimEvent(false))
 	}
-	if x.op.policy.StoreDown != StoreDownOpen {
+	// Not beside an attempt that is running, nor for a caller that has gone.
+	if x.op.policy.StoreDown != StoreDownOpen || t.busy || ctx.Err() != nil {
 		return Result{}, x.refuse(ErrStoreUnavailable, time.Second, cause)
 	}
 	hctx, stop := x.handlerContext(ctx)

@@ -2,6 +2,9 @@ package idempotency
 
 import (
 	"container/list"
+	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -40,14 +43,14 @@ type crowdKey struct {
 type crowd struct {
 	*crowds
 	key     crowdKey
-	claim   store.Claim // what is asked; the owner is the crowd's own
-	most    int         // waiters
+	most    int // waiters
 	emptied chan struct{}
 
+	// The rest is guarded by crowds.mu.
 	waiters list.List // of *waiter, in the order of their arrival
 	watched bool      // a goroutine listens and asks for all
-	last    told      // the latest answer, if that was no end
-	unclear bool      // a claim of the present owner was sent and not answered
+	seen    told      // the latest answer: that an attempt is running
+	failing error     // why the latest question had no answer
 }
 
 // waiter is an execution in a crowd.
@@ -61,18 +64,40 @@ type waiter struct {
 type told struct {
 	// owner is whose claim it was; zero if it was asked for others, too.
 	owner store.Owner
-	sent  time.Time
-	reply store.Reply
-	err   error
+	// unclear says that another claim of that owner may still be on its way.
+	unclear bool
+	sent    time.Time
+	reply   store.Reply
+	err     error
+	// busy says, with an error, that an attempt is known to be running.
+	busy bool
 }
+
+// claimed reports that the execution has the claim.
+func (t told) claimed() bool { return t.err == nil && t.reply.Verdict == store.Claimed }
+
+var errNotAsked = fmt.Errorf("%w: it has not answered yet", store.ErrUnavailable)
 
 func newCrowds(g *Guard, limit int) *crowds {
 	return &crowds{guard: g, limit: limit, workers: newGate(), open: make(map[crowdKey]*crowd)}
 }
 
+// stop waits for the calls that are under way for those who waited: what they
+// win has to be given back, also when ctx has ended, for the time that the
+// store's timeout should let it take.
+func (cs *crowds) stop(ctx context.Context, limit time.Duration) error {
+	cs.workers.close()
+	err := cs.workers.wait(ctx)
+	if err == nil {
+		return nil
+	}
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	defer cancel()
+	return errors.Join(err, cs.workers.wait(late))
+}
+
 // enter lets an execution ask. It leads if w is nil and full is false: then it
-// asks the store itself and says so by [crowd.led]. When the crowd is full it
-// gets what is known.
+// asks the store itself and says so by [crowd.led].
 func (cs *crowds) enter(claim store.Claim, id store.ID, most int) (c *crowd, w *waiter, full bool) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -81,8 +106,7 @@ func (cs *crowds) enter(claim store.Claim, id store.ID, most int) (c *crowd, w *
 		w = c.join()
 		return c, w, w == nil
 	}
-	claim.Owner = store.NewOwner()
-	c = &crowd{crowds: cs, key: key, claim: claim, most: most, emptied: make(chan struct{}, 1)}
+	c = &crowd{crowds: cs, key: key, most: most, emptied: make(chan struct{}, 1), failing: errNotAsked}
 	cs.open[key] = c
 	return c, nil, false
 }
@@ -100,45 +124,39 @@ func (c *crowd) join() *waiter {
 
 // led hands on what the leader was told. The leader waits, too, if a waiter is
 // returned.
-func (c *crowd) led(t told) *waiter {
+func (c *crowd) led(t told, claim store.Claim) (w *waiter) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case t.err == nil && t.reply.Verdict == store.Claimed:
-		c.last = told{sent: t.sent, reply: t.reply}
-		if c.waiters.Len() == 0 {
-			c.close()
-			return nil
-		}
+	case t.claimed():
 	case t.err == nil && t.reply.Verdict == store.InProgress:
-		c.last = t
-		w := c.join()
-		if c.waiters.Len() == 0 { // too many wait elsewhere
-			c.close()
-			return nil
-		}
-		c.watch()
-		return w
+		w = c.join()
 	default:
 		c.tellAll(t)
 		return nil
 	}
-	c.watch()
-	return nil
+	c.seen, c.failing = t, nil
+	if c.waiters.Len() == 0 {
+		c.close()
+		return nil
+	}
+	c.watch(claim)
+	return w
 }
 
 // watch starts the goroutine that asks for all. Once the guard is shut down
 // there is none: then the waiters leave by themselves.
-func (c *crowd) watch() {
+func (c *crowd) watch(claim store.Claim) {
 	if !c.watched && c.workers.enter() {
 		c.watched = true
-		go c.run()
+		claim.Owner = store.NewOwner()
+		go (&asker{crowd: c, claim: claim}).run()
 	}
 }
 
 // tellAll ends the crowd.
 func (c *crowd) tellAll(t told) {
-	t.owner = store.Owner{}
+	t.owner, t.unclear = store.Owner{}, false
 	for c.waiters.Len() > 0 {
 		c.first().tell(t)
 	}
@@ -171,6 +189,16 @@ func (c *crowd) close() {
 	}
 }
 
+func (c *crowd) closeIfEmpty() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.waiters.Len() > 0 {
+		return false
+	}
+	c.close()
+	return true
+}
+
 // leave takes a waiter out that does not want to wait any longer. If it was told
 // something in the same moment, it gets that.
 func (w *waiter) leave() told {
@@ -190,17 +218,25 @@ func (w *waiter) leave() told {
 	return c.known()
 }
 
-// known is what can be said without asking.
+// known is what can be said without asking. While the store does not answer that
+// is an error, even of an attempt that was running a moment ago.
 func (c *crowd) known() told {
-	t := c.last
-	if t.err == nil {
-		t.reply.Verdict = store.InProgress
+	t := told{sent: c.seen.sent, reply: c.seen.reply}
+	t.reply.Verdict = store.InProgress
+	t.reply.Now = t.reply.Now.Add(time.Since(t.sent)) // it has been running on since
+	if c.failing != nil {
+		t.err = c.failing
+		t.busy = errors.Is(t.err, errNotAsked) || t.reply.Now < t.reply.LeaseEnd
 	}
-	if t.err == nil && !t.sent.IsZero() {
-		t.reply.Now = t.reply.Now.Add(time.Since(t.sent)) // it has been running on since
-	}
-	t.owner = store.Owner{}
 	return t
+}
+
+// whenFull is what is known to one who cannot join; false if it must ask for
+// itself.
+func (c *crowd) whenFull() (t told, known bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.known(), c.failing == nil
 }
 
 // hand gives a claim that was won to the waiter that came first. False if nobody

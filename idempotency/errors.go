@@ -36,6 +36,8 @@ const (
 	ErrScopeBusy Code = "scope_busy"
 	// ErrOverloaded: the process has as many executions under way as it may.
 	ErrOverloaded Code = "overloaded"
+	// ErrNotStarted: the caller's context ended before the handler was started.
+	ErrNotStarted Code = "not_started"
 	// ErrScopeMissing: the request belongs to no scope.
 	ErrScopeMissing Code = "scope_missing"
 	// ErrStoreUnavailable: the store cannot say, so the handler did not run.
@@ -54,7 +56,7 @@ func codes() []Code {
 	return []Code{
 		ErrKeyMissing, ErrKeyInvalid, ErrBodyUnreadable, ErrBodyTooLarge, ErrKeyReused,
 		ErrInProgress, ErrOutcomeUnknown, ErrResultUnavailable, ErrReplayDenied,
-		ErrScopeBusy, ErrOverloaded, ErrScopeMissing, ErrStoreUnavailable, ErrDraining,
+		ErrScopeBusy, ErrOverloaded, ErrNotStarted, ErrScopeMissing, ErrStoreUnavailable, ErrDraining,
 		ErrLeaseLost, ErrRecordUnreadable,
 	}
 }

@@ -18,6 +18,7 @@ type execution struct {
 	id      store.ID
 	scope   store.ScopeDigest
 	owner   store.Owner
+	unclear bool // another claim of the owner may still be on its way
 	bound   store.Fingerprint
 	began   time.Time
 	inStore time.Duration

@@ -64,7 +64,7 @@ func newFinisher(apply func(context.Context, store.ID, store.Event) (store.Reply
 // add takes an ending over, to be sent first at a time.
 func (f *finisher) add(p *pending, at time.Time) {
 	if err := f.enqueue(p, at); err != nil {
-		p.done(p.event, err)
+		p.tell(err)
 	}
 }
 
@@ -106,7 +106,7 @@ func (f *finisher) loop(quiet chan struct{}) {
 	for {
 		delay, over, more := f.dispatch()
 		for _, p := range over {
-			p.done(p.event, p.giveUp())
+			p.tell(p.giveUp())
 		}
 		if !more {
 			return
@@ -154,8 +154,8 @@ func (f *finisher) dispatch() (delay time.Duration, over []*pending, more bool) 
 func (f *finisher) send(p *pending) {
 	reply, err := f.apply(context.Background(), p.id, p.event)
 	over, err := p.judge(reply, err)
-	if over {
-		p.done(p.event, err)
+	if over || p.taken {
+		p.tell(err)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -165,7 +165,7 @@ func (f *finisher) send(p *pending) {
 		f.forget(p)
 		return
 	}
-	if p.refused || !time.Now().Before(p.patience) && !p.patience.IsZero() {
+	if p.settled() {
 		f.hear(p)
 	}
 	p.next = time.Now().Add(p.backoff)

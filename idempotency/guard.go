@@ -133,13 +133,12 @@ func (g *Guard) Operations() []string {
 func (g *Guard) Shutdown(ctx context.Context) error {
 	g.gate.close()
 	g.check.cancel()
+	limit := 2 * g.opts.storeTimeout
 	err := g.gate.wait(ctx)
-	g.crowds.workers.close()
-	err = errors.Join(err, g.crowds.workers.wait(ctx))
+	err = errors.Join(err, g.crowds.stop(ctx, limit))
 	if err == nil {
 		err = errors.Join(g.endings.wait(ctx), g.releases.wait(ctx))
 	}
-	limit := 2 * g.opts.storeTimeout
 	err = errors.Join(err, g.watchdog.Close(), g.endings.stop(limit), g.releases.stop(limit))
 	g.hooks.close()
 	err = errors.Join(err, g.hooks.wait(ctx), g.check.wait(ctx))

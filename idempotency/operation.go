@@ -94,8 +94,8 @@ type Recorded struct {
 //
 // Errors are *[Error], found by their code: [ErrScopeMissing], [ErrKeyMissing],
 // [ErrKeyReused], [ErrInProgress], [ErrOutcomeUnknown], [ErrResultUnavailable],
-// [ErrReplayDenied], [ErrScopeBusy], [ErrOverloaded], [ErrStoreUnavailable],
-// [ErrDraining], [ErrLeaseLost], [ErrRecordUnreadable].
+// [ErrReplayDenied], [ErrScopeBusy], [ErrOverloaded], [ErrNotStarted],
+// [ErrStoreUnavailable], [ErrDraining], [ErrLeaseLost], [ErrRecordUnreadable].
 // With all but [ErrLeaseLost] the handler did not run in this call; only
 // [ErrResultUnavailable] may also speak of the recorded answer of an attempt
 // that took over from this one.
@@ -103,8 +103,8 @@ func (o *Operation) Execute(
 	ctx context.Context, call Call, run func(context.Context) Answer,
 ) (result Result, err error) {
 	x := &execution{op: o, guard: o.guard, call: call, run: run, began: time.Now()}
-	if run == nil {
-		return Result{}, errors.New("idempotency: Execute: the handler is nil")
+	if run == nil || ctx == nil {
+		return Result{}, errors.New("idempotency: Execute: the handler or the context is nil")
 	}
 	entered := o.guard.gate.enter()
 	if entered {

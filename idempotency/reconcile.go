@@ -16,10 +16,11 @@ const reconcilePause = 30 * time.Second
 // reconcile asks what became of the attempt before this one, under this one's
 // claim. done is false if nothing became of it: then the handler is to run.
 func (a *attempt) reconcile(ctx context.Context) (result Result, done bool, err error) {
+	a.backoff = reconcilePause
 	returned := false
 	defer func() {
 		if !returned { // runtime.Goexit
-			_, _ = a.finish(ctx, a.notFound())
+			_, _ = a.finish(ctx, a.failure())
 		}
 	}()
 	finding, cause := a.find(ctx)
@@ -29,10 +30,11 @@ func (a *attempt) reconcile(ctx context.Context) (result Result, done bool, err 
 		result, err = a.adoptFinding(ctx, finding.answer)
 		return result, true, err
 	case findingNothing:
+		a.backoff = 0
 		return Result{}, false, nil
 	case findingUnknown:
 	}
-	_, _ = a.finish(ctx, a.notFound()) // what the store does not take goes on in the background
+	_, _ = a.finish(ctx, a.failure()) // what the store does not take goes on in the background
 	return Result{}, true, a.refuse(ErrOutcomeUnknown, 0, cause)
 }
 
@@ -56,12 +58,6 @@ func (a *attempt) find(ctx context.Context) (finding Finding, err error) {
 		Key:         a.call.Key,
 		Marked:      a.reply.Marked,
 	})
-}
-
-func (a *attempt) notFound() store.Fail {
-	event := a.failure()
-	event.Backoff = reconcilePause
-	return event
 }
 
 // adoptFinding records what the callback found, and replays it.

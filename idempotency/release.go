@@ -1,6 +1,7 @@
 package idempotency
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -36,14 +37,23 @@ func (g *Guard) releaseUnanswered(id store.ID, claim store.Claim) {
 	}, now.Add(firstRetry))
 }
 
-// releaseUnused gives back, in the background, a claim that was won and that
-// nobody wants any more.
-func (g *Guard) releaseUnused(id store.ID, claim store.Claim, reply store.Reply) {
+// releaseUnused gives back a claim that was won and that nobody wants any more;
+// what the store does not take at once goes on in the background. Another claim
+// of the same owner may still be on its way.
+func (g *Guard) releaseUnused(id store.ID, claim store.Claim, won told) {
+	claim.Owner = won.owner
+	if won.unclear {
+		defer g.releaseUnanswered(id, claim)
+	}
+	event := store.Release{Attempt: attemptOf(claim, won.reply), Void: true}
+	if _, err := g.apply(context.Background(), id, event); err == nil {
+		return
+	}
 	now := time.Now()
 	g.releases.add(&pending{
 		id:    id,
-		event: store.Release{Attempt: attemptOf(claim, reply), Void: true},
+		event: event,
 		until: now.Add(claim.Lease),
 		done:  g.endedLate(claim.Operation, id, slog.LevelWarn),
-	}, now)
+	}, now.Add(firstRetry))
 }

@@ -129,7 +129,7 @@ func TestStoreCallOutlivesTheCallersDeadline(t *testing.T) {
 		p := start(t, newBackend())
 		p.node.next("claim", slow(300*time.Millisecond))
 		p.node.next("complete", slow(300*time.Millisecond))
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
 		defer cancel()
 		result, err := p.operation(t).Execute(ctx, call("k"), gives(recorded("a")))
 		require.NoError(t, err)

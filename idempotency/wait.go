@@ -2,6 +2,7 @@ package idempotency
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/reprise-go/reprise/store"
@@ -10,32 +11,58 @@ import (
 // ask claims. Where duplicates wait, it does so together with the others that
 // ask for the same, and waits while another attempt is running.
 func (x *execution) ask(ctx context.Context) told {
-	if x.op.policy.Wait == NoWait {
+	if x.op.policy.Wait == NoWait || x.inside(ctx) {
+		return x.sendClaim(ctx, x.claimEvent(false))
+	}
+	patience := x.patience(ctx)
+	if patience <= 0 {
 		return x.sendClaim(ctx, x.claimEvent(false))
 	}
 	claim := x.claimEvent(true)
 	crowd, waiter, full := x.guard.crowds.enter(claim, x.id, x.op.policy.MaxWaiters)
 	switch {
 	case full:
-		return crowd.whenFull()
+		if t, known := crowd.whenFull(); known {
+			return t
+		}
+		return x.sendClaim(ctx, x.claimEvent(false))
 	case waiter == nil:
-		t := x.sendClaim(ctx, claim)
-		if waiter = crowd.led(t); waiter == nil {
+		var t told
+		if t, waiter = x.lead(ctx, crowd, claim); waiter == nil {
 			return t
 		}
 	}
-	return x.await(ctx, waiter)
+	return x.await(ctx, waiter, patience)
+}
+
+// inside reports that the execution is part of an attempt of the same operation,
+// which would wait for itself.
+func (x *execution) inside(ctx context.Context) bool {
+	for a := attemptFrom(ctx); a != nil; a = a.outer {
+		if a.guard == x.guard && a.id == x.id {
+			return true
+		}
+	}
+	return false
+}
+
+// lead asks the store for the crowd.
+func (x *execution) lead(ctx context.Context, c *crowd, claim store.Claim) (t told, w *waiter) {
+	t = told{err: fmt.Errorf("%w: it ended the goroutine", store.ErrUnavailable)}
+	defer func() { w = c.led(t, claim) }() // also after runtime.Goexit: the crowd must not wait for nobody
+	t = x.sendClaim(ctx, claim)
+	return t, nil
 }
 
 // await waits to be told.
-func (x *execution) await(ctx context.Context, w *waiter) told {
+func (x *execution) await(ctx context.Context, w *waiter, patience time.Duration) told {
 	began := time.Now()
 	x.op.counts.waiting.Add(1)
 	defer func() {
 		x.op.counts.waiting.Add(-1)
 		x.waited += time.Since(began)
 	}()
-	timer := time.NewTimer(x.patience(ctx))
+	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
 	case t := <-w.told:
@@ -44,13 +71,13 @@ func (x *execution) await(ctx context.Context, w *waiter) told {
 		return w.leave()
 	case <-ctx.Done():
 		t := w.leave()
-		if t.reply.Verdict != store.Claimed || t.err != nil {
+		if !t.claimed() {
 			return t
 		}
 		return x.passOn(w.crowd, t) // nobody is there for its answer
 	case <-x.guard.gate.shut:
 		t := w.leave()
-		if t.reply.Verdict != store.Claimed || t.err != nil {
+		if !t.claimed() {
 			t.err = ErrDraining
 		}
 		return t
@@ -60,12 +87,12 @@ func (x *execution) await(ctx context.Context, w *waiter) told {
 // passOn gives a claim that came too late to the next one who waits.
 func (x *execution) passOn(c *crowd, t told) told {
 	if !c.hand(t) {
-		claim := x.claimEvent(true)
-		claim.Owner = t.owner
-		x.guard.releaseUnused(x.id, claim, t.reply)
+		x.guard.releaseUnused(x.id, x.claimEvent(true), t)
 	}
-	return c.whenFull()
+	return told{err: errGone, busy: true}
 }
+
+var errGone = fmt.Errorf("%w: the caller has gone", store.ErrUnavailable)
 
 // patience is how long to wait: as the policy says, and less if the caller's
 // own deadline comes first, with some time left to tell it.
@@ -77,11 +104,4 @@ func (x *execution) patience(ctx context.Context) time.Duration {
 	}
 	own := time.Until(deadline)
 	return min(left, own-min(own/10, 100*time.Millisecond))
-}
-
-// whenFull is what is known to those who cannot wait.
-func (c *crowd) whenFull() told {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.known()
 }

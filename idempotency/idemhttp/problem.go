@@ -63,7 +63,7 @@ func problemOf(code idempotency.Code) problem {
 	}
 }
 
-func problems() [16]problem {
+func problems() [17]problem {
 	return [...]problem{
 		{idempotency.ErrKeyMissing, 400, "Idempotency key missing", "This operation requires an idempotency key.", false, newKeyIrrelevant, markRejected, 0},
 		{idempotency.ErrKeyInvalid, 400, "Idempotency key invalid", "The idempotency key does not follow the required syntax.", false, newKeyIrrelevant, markRejected, 0},
@@ -76,6 +76,7 @@ func problems() [16]problem {
 		{idempotency.ErrReplayDenied, 403, "Replay denied", "The operation is done, and this caller may not see its response.", false, newKeyUnsafe, markUnavailable, 0},
 		{idempotency.ErrScopeBusy, 429, "Too many requests at once", "The caller has as many requests under way as it may. This request was not started; an earlier one with the same key may have been.", true, newKeyUnsafe, markRejected, defaultRetryAfter},
 		{idempotency.ErrOverloaded, 503, "Overloaded", "The server has as many requests under way as it may. This request was not started; an earlier one with the same key may have been.", true, newKeyUnsafe, markRejected, defaultRetryAfter},
+		{idempotency.ErrNotStarted, 503, "Not started", "The request ended before it was started. An earlier one with the same key may have been started.", true, newKeyUnsafe, markRejected, defaultRetryAfter},
 		{idempotency.ErrScopeMissing, 500, "Scope missing", "The server could not tell on whose behalf the request is made. The request was not started.", false, newKeyUnsafe, markRejected, 0},
 		{idempotency.ErrStoreUnavailable, 503, "Idempotency store unavailable", "The server cannot check the idempotency key at the moment. This request was not started; an earlier one with the same key may have been.", true, newKeyUnsafe, markRejected, defaultRetryAfter},
 		{idempotency.ErrDraining, 503, "Shutting down", "This server is shutting down. This request was not started; an earlier one with the same key may have been.", true, newKeyUnsafe, markRejected, defaultRetryAfter},

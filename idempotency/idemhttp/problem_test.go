@@ -37,6 +37,7 @@ func TestProblemTable(t *testing.T) {
 		{"A5", idempotency.ErrReplayDenied, 403, false, false, "", "unavailable"},
 		{"scope busy", idempotency.ErrScopeBusy, 429, true, false, "1", "rejected"},
 		{"overloaded", idempotency.ErrOverloaded, 503, true, false, "1", "rejected"},
+		{"not started", idempotency.ErrNotStarted, 503, true, false, "1", "rejected"},
 		{"A4", idempotency.ErrScopeMissing, 500, false, false, "", "rejected"},
 		{"S1", idempotency.ErrStoreUnavailable, 503, true, false, "1", "rejected"},
 		{"P6", idempotency.ErrDraining, 503, true, false, "1", "rejected"},
