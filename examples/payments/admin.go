@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/reprise-go/reprise/idempotency"
@@ -39,8 +40,23 @@ func serveAdmin(
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	log.Info("operator's page at http://" + listener.Addr().String() + "/")
+	announceAdmin(log, listener.Addr(), c.adminSettle)
 	return func() error { return endAdmin(ctx, server, served) }, nil
+}
+
+// announceAdmin says where the page is, and warns if that is not only for those
+// who are on this machine.
+func announceAdmin(log *slog.Logger, at net.Addr, settle bool) {
+	where := "operator's page at http://" + at.String() + "/"
+	if tcp, ok := at.(*net.TCPAddr); ok && tcp.IP.IsLoopback() {
+		log.Info(where)
+		return
+	}
+	may := "read recorded answers"
+	if settle {
+		may += " and settle operations"
+	}
+	log.Warn(where + " without authentication, and not on a loopback address: whoever reaches it may " + may)
 }
 
 // endAdmin goes on although ctx has ended: that is what ends the service.
@@ -62,8 +78,8 @@ func endAdmin(ctx context.Context, server *http.Server, served <-chan error) err
 func byAddress(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.Host)
-		if err != nil {
-			host = r.Host
+		if err != nil { // no port
+			host = strings.TrimSuffix(strings.TrimPrefix(r.Host, "["), "]")
 		}
 		if host != "localhost" && net.ParseIP(host) == nil {
 			http.Error(w, "ask for this page by its address", http.StatusMisdirectedRequest)

@@ -71,13 +71,41 @@ func TestOperatorsPageOnAListenerOfItsOwn(t *testing.T) {
 			status, _ = operate(t, "POST", admin+"records/"+id[1]+"/settle", "", `{"decision":"release","token":1,"by":"b","reason":"r"}`)
 			assert.Equal(t, 403, status, "read-only without -admin-settle")
 
-			for host, want := range map[string]int{"localhost:1": 200, "[::1]:1": 200, "evil.example": 421, "evil.example:80": 421} {
+			for host, want := range map[string]int{
+				"localhost:1": 200, "[::1]:1": 200, "[::1]": 200, "127.0.0.1": 200,
+				"evil.example": 421, "evil.example:80": 421, "[evil.example]": 421,
+			} {
 				status, _ = operate(t, "GET", admin+"records", host, "")
 				assert.Equal(t, want, status, host)
 			}
 			assert.Equal(t, 1, strings.Count(service.stdout.String(), "\n"), "one READY line")
 			require.NoError(t, service.process.Signal(syscall.SIGTERM))
 			assert.Zero(t, service.exit(t), service.stderr.String())
+		})
+	}
+}
+
+// Nobody opens the page to the world without being told.
+func TestOperatorsPageBeyondThisMachineIsAWarning(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, address string
+		args          []string
+		level, says   string
+	}{
+		{"loopback", "127.0.0.1:0", []string{"-admin-settle"}, "INFO", "operator's page"},
+		{"all addresses", "0.0.0.0:0", nil, "WARN", "whoever reaches it may read recorded answers"},
+		{"all addresses, settling", ":0", []string{"-admin-settle"}, "WARN", "whoever reaches it may read recorded answers and settle operations"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			service := launch(t, append([]string{"-log", "text", "-admin", test.address}, test.args...)...)
+			require.NoError(t, service.process.Signal(syscall.SIGTERM))
+			require.Zero(t, service.exit(t))
+			said := regexp.MustCompile(`(?m)^.*operator's page at http://.*$`).FindString(service.stderr.String())
+			assert.Contains(t, said, "level="+test.level)
+			assert.Contains(t, said, test.says)
+			assert.Equal(t, test.level == "WARN", strings.Contains(said, "whoever"))
 		})
 	}
 }

@@ -51,7 +51,8 @@
 //	                           "by": "…", "reason": "…",
 //	                           "answer": {"status": 201, "header": {"Location": ["…"]}, "body": "…"}}
 //
-// Posts have Content-Type application/json, and answer with the record. Errors
-// are RFC 9457 problems. All links are relative, so that the page can be mounted
+// Posts have Content-Type application/json, and answer with the record. A body is
+// one object and nothing behind it: names that are unknown, repeated or spelled
+// in another case are refused. Errors are RFC 9457 problems. All links are relative, so that the page can be mounted
 // under any prefix.
 package idemadmin

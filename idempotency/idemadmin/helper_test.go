@@ -29,6 +29,7 @@ type desk struct {
 	guard *idempotency.Guard
 	api   *http.ServeMux
 	page  http.Handler
+	bare  http.Handler // the page without a prefix
 	runs  int
 
 	mu      sync.Mutex
@@ -77,6 +78,7 @@ func newDeskOn(t *testing.T, records store.Store, opts ...idemadmin.Option) *des
 	require.NoError(t, mw.Handle(d.api, operation, http.HandlerFunc(d.pay)))
 	page, err := idemadmin.New(d.guard, opts...)
 	require.NoError(t, err)
+	d.bare = page
 	mux := http.NewServeMux()
 	mux.Handle("/ops", http.StripPrefix("/ops", page))
 	mux.Handle("/ops/", http.StripPrefix("/ops", page))
@@ -93,6 +95,9 @@ func (d *desk) pay(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusGatewayTimeout)
 	case "release":
 		w.WriteHeader(http.StatusServiceUnavailable)
+	case "bidi":
+		w.Header().Set("Location", "/pay/\u202egnp.1")
+		_, _ = io.WriteString(w, "a\u202eb\u2066c\u200bd\r\n\te")
 	case "binary":
 		_, _ = w.Write([]byte{0, 1, 2, 0xFF})
 	default:

@@ -28,7 +28,8 @@ func ShowAnswers() Option {
 
 // Operator says who asks, as the authentication in front of the page has
 // established it: a decision is logged under that name, and one of nobody ("")
-// is refused. Without it the forms ask for a name, and believe it.
+// is refused. Of a longer name the first 200 bytes count. Without it the forms
+// ask for a name, and believe it.
 func Operator(name func(*http.Request) string) Option {
 	return func(o *options) error {
 		if name == nil {

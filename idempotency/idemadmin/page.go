@@ -71,7 +71,7 @@ func (p *page) load() error {
 	if err != nil {
 		return err
 	}
-	p.templates, err = template.New("page").ParseFS(files, "page.html")
+	p.templates, err = template.New("page").Funcs(template.FuncMap{"visible": visible}).ParseFS(files, "page.html")
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (p *page) handler() http.Handler {
 	sameOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, r, refusal{http.StatusForbidden, "cross_origin", "The request comes from a page of another origin."})
 	}))
-	return p.protectReader(sameOrigin.Handler(withSlash(mux)))
+	return p.protectReader(sameOrigin.Handler(withSlash(p.cleanOnly(mux))))
 }
 
 // protectReader sets what keeps a browser from doing more with the page than to
@@ -103,7 +103,9 @@ func (p *page) protectReader(next http.Handler) http.Handler {
 		h := w.Header()
 		h.Set("Content-Security-Policy", p.policy)
 		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
+		// With no-referrer, browsers call the origin of the page's own forms "null"
+		// and, over plain HTTP, say nothing else that tells them from a stranger's.
+		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")
 		h.Set("Vary", "Accept")

@@ -55,7 +55,7 @@ func TestEveryAnswerIsLockedDown(t *testing.T) {
 			assert.Contains(t, policy, "frame-ancestors 'none'", path)
 			assert.Contains(t, policy, "form-action 'self'", path)
 			assert.Equal(t, "nosniff", h.Get("X-Content-Type-Options"), path)
-			assert.Equal(t, "no-referrer", h.Get("Referrer-Policy"), path)
+			assert.Equal(t, "same-origin", h.Get("Referrer-Policy"), path)
 			assert.Equal(t, "no-store", h.Get("Cache-Control"), path)
 			assert.Equal(t, "Accept", h.Get("Vary"), path)
 		}

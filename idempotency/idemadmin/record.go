@@ -6,8 +6,11 @@ import (
 	"encoding/hex"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -28,12 +31,12 @@ type shownBody struct {
 	Trouble string `json:"trouble,omitempty"`
 }
 
-// Text is as much of the body as a page should hold.
+// Text is as much of the body as a page should hold, for people.
 func (b shownBody) Text() string {
 	if len(b.Body) <= mostShown {
-		return b.Body
+		return visible(b.Body)
 	}
-	return strings.ToValidUTF8(b.Body[:mostShown], "") // not half a character
+	return visible(strings.ToValidUTF8(b.Body[:mostShown], "")) // not half a character
 }
 
 // Cut says that Text is not all.
@@ -70,7 +73,7 @@ func (p *page) record(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusOK, "application/json", view)
 		return
 	}
-	p.showRecord(w, r, http.StatusOK, view, recordPage{Done: doneText(r.URL.Query().Get("settled"))})
+	p.showRecord(w, r, http.StatusOK, view, recordPage{Done: p.doneText(r.URL.Query(), view)})
 }
 
 // idOf reads a record's id, which is what handlers know as their operation id.
@@ -150,7 +153,7 @@ func (p *page) showRecord(w http.ResponseWriter, r *http.Request, status int, vi
 	data.Record, data.ShowAnswers = view, p.opts.answers
 	own := who{Token: view.Token, Running: view.State == store.Running.String(), AsksName: p.opts.operator == nil}
 	if !own.AsksName {
-		own.Operator = p.opts.operator(r)
+		own.Operator = p.operatorName(r)
 	}
 	data.Who = [2]who{own, own}
 	said := &data.Who[0]
@@ -161,14 +164,25 @@ func (p *page) showRecord(w http.ResponseWriter, r *http.Request, status int, vi
 	p.html(w, status, "record", data)
 }
 
-// doneText is for the redirect after a decision. Other words say nothing.
-func doneText(word string) string {
-	switch word {
-	case decideRelease:
+// freshly is how long a decision counts as one that has just been made.
+const freshly = time.Minute
+
+// doneText is for the redirect after a decision. The URL only asks for it: what
+// is said must be so, or else a link from anybody, or a page opened again next
+// week, would report a success that is none.
+func (p *page) doneText(asked url.Values, now recordView) string {
+	if !p.opts.settling || asked.Get("token") != strconv.FormatInt(now.Token, 10) {
+		return ""
+	}
+	if now.Finished == nil || now.Finished.age() > freshly {
+		return ""
+	}
+	switch asked.Get("settled") + " " + now.State {
+	case decideRelease + " released":
 		return "Released: the next request with this key runs."
-	case decideComplete:
+	case decideComplete + " completed":
 		return "Completed: duplicates get the supplied answer from now on."
-	case decidePurge:
+	case decidePurge + " released":
 		return "Purged: the answer is gone, and the next request with this key runs."
 	}
 	return ""

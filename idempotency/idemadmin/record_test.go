@@ -87,6 +87,22 @@ func TestAnswersAreShownWithoutBodyUnlessAllowed(t *testing.T) {
 	}
 }
 
+// Characters that reorder or hide others are seen, and do not work; programs get
+// what was recorded.
+func TestInvisibleCharactersAreShown(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, idemadmin.ShowAnswers())
+	d.post("k", "bidi")
+	path := "/records/" + d.id("k").String()
+	page := d.browse(path).Body.String()
+	assert.Contains(t, page, `a\u{202E}b\u{2066}c\u{200B}d`+"\r\n\te")
+	assert.Contains(t, page, `/pay/\u{202E}gnp.1`)
+	assert.NotContains(t, page, "\u202e")
+	assert.NotContains(t, page, "\u2066")
+	_, body := d.call("GET", path, "")
+	assert.Equal(t, "a\u202eb\u2066c\u200bd\r\n\te", body["answer"].(map[string]any)["body"])
+}
+
 func TestKeyIsFoundAndStandsNowhere(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

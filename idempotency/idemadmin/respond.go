@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"html/template"
-	"mime"
 	"net/http"
 	"path"
 	"strings"
@@ -56,7 +55,7 @@ type chrome struct {
 }
 
 func (p *page) chrome(r *http.Request, title string) chrome {
-	depth := strings.Count(r.URL.Path, "/") - 1
+	depth := strings.Count(r.URL.EscapedPath(), "/") - 1 // browsers count no %2F
 	root := strings.Repeat("../", max(depth, 0))
 	if root == "" {
 		root = "./"
@@ -121,30 +120,23 @@ func withSlash(next http.Handler) http.Handler {
 	})
 }
 
-// read decodes what was posted, a form or JSON, and says which it was.
-func read(r *http.Request, form func(), into any) (isJSON bool, err error) {
-	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // "" is none of both
-	switch kind {
-	case "application/json":
-		d := json.NewDecoder(r.Body)
-		d.DisallowUnknownFields()
-		if err := d.Decode(into); err != nil {
-			return true, badBody(err, "The body is not the JSON object that is expected here: ")
+// cleanOnly refuses the paths that a mux redirects to a cleaner spelling: its
+// redirects are absolute, and lead out of the prefix under which the page is
+// mounted.
+func (p *page) cleanOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isClean(r.URL.EscapedPath()) {
+			p.fail(w, r, refusal{http.StatusNotFound, "not_found", "There is no such page."})
+			return
 		}
-		return true, nil
-	case "application/x-www-form-urlencoded":
-		if err := r.ParseForm(); err != nil {
-			return false, badBody(err, "The form cannot be read: ")
-		}
-		form()
-		return false, nil
-	}
-	return false, refusal{http.StatusUnsupportedMediaType, "unsupported_media_type", "Post a form or application/json."}
+		next.ServeHTTP(w, r)
+	})
 }
 
-func badBody(err error, detail string) error {
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return refusal{http.StatusRequestEntityTooLarge, "too_large", "The request is larger than 2 MiB."}
+func isClean(asked string) bool {
+	clean := path.Clean("/" + asked)
+	if clean != "/" && strings.HasSuffix(asked, "/") {
+		clean += "/"
 	}
-	return invalid(detail + err.Error())
+	return asked == clean
 }

@@ -68,7 +68,7 @@ func (p *page) settle(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		p.refuse(w, r, id, d, err)
 	default:
-		seeOther(w, "../"+id.String()+"?settled="+d.Decision)
+		seeOther(w, "../"+id.String()+"?settled="+d.Decision+"&token="+strconv.FormatInt(d.Token, 10))
 	}
 }
 
@@ -113,7 +113,7 @@ const (
 // decide checks what only this page asks for, and hands the rest to the guard.
 func (p *page) decide(r *http.Request, id store.ID, d decision) error {
 	if p.opts.operator != nil {
-		d.By = p.opts.operator(r)
+		d.By = p.operatorName(r)
 		if d.By == "" {
 			return refusal{http.StatusForbidden, "nobody", "Nobody is signed in, and decisions are made under a name."}
 		}
@@ -130,6 +130,15 @@ func (p *page) decide(r *http.Request, id store.ID, d decision) error {
 		return invalid("The token of the attempt is missing: a decision holds for one attempt.")
 	}
 	return p.carryOut(r.Context(), id, d)
+}
+
+// operatorName is the name of who asks, as much of it as a decision takes: an
+// operator cannot change the name under which the authentication in front knows
+// them.
+func (p *page) operatorName(r *http.Request) string {
+	name := p.opts.operator(r)
+	name = strings.ToValidUTF8(name[:min(len(name), maxBy)], "") // not half a character
+	return strings.TrimSpace(name)
 }
 
 func (p *page) carryOut(ctx context.Context, id store.ID, d decision) error {
@@ -156,6 +165,9 @@ func (s *supplied) answer() (store.Answer, error) {
 	if s == nil {
 		return store.Answer{}, errors.New("it is missing")
 	}
+	if name := spelledTwice(s.Header); name != "" {
+		return store.Answer{}, errors.New("the header field " + name + " is there in two spellings")
+	}
 	body := []byte(s.Body)
 	if s.Base64 != "" {
 		if s.Body != "" {
@@ -167,4 +179,18 @@ func (s *supplied) answer() (store.Answer, error) {
 		}
 	}
 	return idemhttp.NewAnswer(s.Status, s.Header, body)
+}
+
+// spelledTwice returns a name that stands in the header more than once: which of
+// its values comes first would be anyone's guess.
+func spelledTwice(header http.Header) string {
+	seen := make(map[string]bool)
+	for name := range header {
+		name = http.CanonicalHeaderKey(name)
+		if seen[name] {
+			return name
+		}
+		seen[name] = true
+	}
+	return ""
 }

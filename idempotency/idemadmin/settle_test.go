@@ -204,6 +204,37 @@ func TestOperatorsNameComesFromTheRequest(t *testing.T) {
 	assert.Equal(t, "asked the bank", settled[0].Reason)
 }
 
+// What the operator cannot change must not keep the operator from deciding.
+func TestOperatorsNameIsCutAndNotRefused(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, user, by string
+		status         int
+	}{
+		{"longest", strings.Repeat("x", 200), strings.Repeat("x", 200), 303},
+		{"longer", strings.Repeat("x", 201), strings.Repeat("x", 200), 303},
+		{"not half a character", strings.Repeat("x", 199) + "üü", strings.Repeat("x", 199), 303},
+		{"not a space at the end", strings.Repeat("x", 199) + " y", strings.Repeat("x", 199), 303},
+		{"spaces around", "  Grace\t", "Grace", 303},
+		{"no UTF-8", "Gra\xffce", "Grace", 303},
+		{"spaces alone are nobody", "   ", "", 403},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			user := func(*http.Request) string { return test.user }
+			d := newDesk(t, idemadmin.AllowSettling(), idemadmin.Operator(user))
+			d.post("k", "unknown")
+			assert.Equal(t, test.status, d.submit(d.settlePath("k"), d.form("k", "release")).Code)
+			if test.by == "" {
+				assert.Empty(t, d.settledBy())
+				return
+			}
+			require.Len(t, d.settledBy(), 1)
+			assert.Equal(t, test.by, d.settledBy()[0].By)
+		})
+	}
+}
+
 func TestPostsOfAnotherKindOrSizeAreRefused(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, idemadmin.AllowSettling())

@@ -3,7 +3,9 @@ package idemadmin
 import (
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/reprise-go/reprise/idempotency"
 	"github.com/reprise-go/reprise/store"
@@ -80,6 +82,8 @@ func momentOf(t, now time.Time) *moment {
 	return &moment{t.UTC(), now.UTC()}
 }
 
+func (m moment) age() time.Duration { return m.now.Sub(m.at) }
+
 // MarshalJSON writes the time alone.
 func (m moment) MarshalJSON() ([]byte, error) { return m.at.MarshalJSON() }
 
@@ -91,7 +95,7 @@ func (m moment) Clock() string { return m.at.Format("2006-01-02 15:04:05 UTC") }
 
 // Relative is how long ago it was, or in what time it will be.
 func (m moment) Relative() string {
-	d := m.now.Sub(m.at)
+	d := m.age()
 	switch {
 	case d <= -time.Second:
 		return "in " + span(-d)
@@ -121,4 +125,20 @@ func twoUnits(d, large time.Duration, largeName string, small time.Duration, sma
 		return fmt.Sprintf("%s %d %s", whole, rest, smallName)
 	}
 	return whole
+}
+
+// visible writes characters that are not seen, or that change the order in which
+// others are, as escapes: what a client or a handler has written must not look
+// like something else. Lines and tabs stay.
+func visible(text string) string {
+	var out strings.Builder
+	for _, c := range text {
+		switch {
+		case c == '\n' || c == '\r' || c == '\t' || !unicode.In(c, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp):
+			out.WriteRune(c)
+		default:
+			fmt.Fprintf(&out, `\u{%04X}`, c)
+		}
+	}
+	return out.String()
 }

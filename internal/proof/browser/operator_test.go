@@ -120,6 +120,26 @@ func TestCrossOriginPostIsRefused(t *testing.T) {
 	assert.NotContains(t, d.Log(), "settled by hand")
 }
 
+// Over plain HTTP and from anywhere but loopback, browsers tell servers less
+// about where a form comes from. The address is another name for loopback, to
+// this browser.
+func TestPageWorksOverPlainHTTPFromAnotherAddress(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t, "-admin-settle")
+	require.Equal(t, 504, d.pay(t, "order-1", "tok_ambiguous").Status)
+	const address = "192.0.2.7"
+	tab := openBrowser(t, chromedp.Flag("host-resolver-rules", "MAP "+address+" 127.0.0.1"))
+	visit(t, tab, strings.Replace(d.Admin, "127.0.0.1", address, 1))
+	require.False(t, evaluate[bool](t, tab, `window.isSecureContext`))
+	do(t, tab,
+		chromedp.SendKeys(chromedp.CSS(`form[method=post] input[name=operation]`), "POST /v1/payments"),
+		chromedp.SendKeys(chromedp.CSS(`form[method=post] input[name=scope]`), "acme"),
+		chromedp.SendKeys(chromedp.CSS(`form[method=post] input[name=key]`), "order-1"),
+		chromedp.Click(chromedp.CSS(`form[method=post] button`)),
+		chromedp.WaitVisible(chromedp.CSS("h1 .state, .notice.bad")))
+	assert.Equal(t, "unknown", read(t, tab, chromedp.Text(chromedp.CSS("h1 .state"))))
+}
+
 // A page elsewhere cannot show this one inside itself, to have its buttons
 // clicked unseen.
 func TestPageCannotBeFramed(t *testing.T) {

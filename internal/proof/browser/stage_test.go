@@ -24,7 +24,7 @@ const patience = 90 * time.Second
 
 // openBrowser starts a Chromium for this test alone, with a profile of its own,
 // and returns the context of its tab. The test's cleanup ends it.
-func openBrowser(t *testing.T) context.Context {
+func openBrowser(t *testing.T, flags ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
 	path := chromium(t)
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
@@ -36,6 +36,7 @@ func openBrowser(t *testing.T) context.Context {
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // it refuses to have one as root
 	}
+	options = append(options, flags...)
 	limited, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	allocator, end := chromedp.NewExecAllocator(limited, options...)

@@ -1,0 +1,56 @@
+package idemadmin_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/reprise-go/reprise/idempotency/idemadmin"
+	"github.com/reprise-go/reprise/store"
+)
+
+// What two readers could read differently is no decision.
+func TestAmbiguousJSONDecidesNothing(t *testing.T) {
+	t.Parallel()
+	const whole = `"token":TOKEN,"by":"b","reason":"r"`
+	answered := func(header string) string {
+		return `{"decision":"complete",` + whole + `,"answer":{"status":201,"header":{` + header + `}}}`
+	}
+	for _, test := range []struct{ name, body string }{
+		{"garbage behind", `{"decision":"release",` + whole + `} GARBAGE`},
+		{"another object behind", `{"decision":"release",` + whole + `}{"decision":"purge"}`},
+		{"repeated name", `{"decision":"complete","decision":"release",` + whole + `}`},
+		{"repeated in another spelling", `{"decision":"complete","DECISION":"release",` + whole + `}`},
+		{"another spelling", `{"Decision":"release",` + whole + `}`},
+		{"a letter that folds", `{"deci` + "\u017f" + `ion":"release",` + whole + `}`},
+		{"unknown name", `{"decision":"release","force":true,` + whole + `}`},
+		{"no UTF-8", `{"decision":"release","by":"` + "\xff" + `",` + `"token":TOKEN,"reason":"r"}`},
+		{"nothing", ` `},
+		{"null", `null`},
+		{"repeated field", answered(`"Location":["/1"],"Location":["/2"]`)},
+		{"repeated field in another spelling", answered(`"Location":["/1"],"location":["/2"]`)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t, idemadmin.AllowSettling())
+			d.post("k", "unknown")
+			w, got := d.call("POST", d.settlePath("k"), strings.ReplaceAll(test.body, "TOKEN", fmt.Sprint(int64(d.token("k")))))
+			assert.Equal(t, 400, w.Code)
+			assert.Equal(t, "invalid_request", got["code"])
+			assert.Equal(t, store.Unknown, d.state("k"))
+		})
+	}
+}
+
+func TestJSONIsReadToItsEnd(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, idemadmin.AllowSettling())
+	d.post("k", "unknown")
+	w, got := d.call("POST", "/find", `{"operation":"x","key":"a","KEY":"b"}`)
+	assert.Equal(t, 400, w.Code)
+	assert.Contains(t, got["detail"], "KEY")
+	w, got = d.call("POST", d.settlePath("k"), fmt.Sprintf(" {\"decision\":\"release\",\"token\":%d,\"by\":\"b\",\"reason\":\"r\"}\r\n", d.token("k")))
+	assert.Equal(t, 200, w.Code, got)
+}
