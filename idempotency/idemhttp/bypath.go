@@ -1,7 +1,9 @@
 package idemhttp
 
 import (
+	"fmt"
 	"net/http"
+	"sync"
 
 	"github.com/reprise-go/reprise/idempotency"
 )
@@ -27,12 +29,51 @@ import (
 // Requests that are not protected pass through: those of methods that change
 // nothing, gRPC, and where keys are optional those without. If they carry a key
 // all the same, their answers say Idempotency-Status: ignored. A route inside
-// must not be protected once more; that is told at its first request. Errors are
-// those of [Middleware.Protect].
+// must not be protected once more; that is told at its first request.
+//
+// Errors are those of [Middleware.Protect], and an operation that has a
+// [Middleware.Status] already.
 func (m *Middleware) ProtectByPath(
 	name string, opts ...idempotency.OperationOption,
 ) (func(http.Handler) http.Handler, error) {
-	return m.protect(name, partByPath, opts)
+	protect, err := m.protect(name, partByPath, opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.uses.take(name, usedByPath); err != nil {
+		return nil, fmt.Errorf("idemhttp: ProtectByPath: %w", err)
+	}
+	return protect, nil
+}
+
+// operationUses remember what operations are used for, where one use excludes
+// another: the records of an operation with parts are not found by its name, so
+// that a status of it would say "absent" of what has run. Safe for concurrent
+// use.
+type operationUses struct {
+	mu sync.Mutex
+	by map[string]operationUse
+}
+
+type operationUse uint8
+
+const (
+	usedByPath operationUse = iota + 1
+	usedByStatus
+)
+
+func (u *operationUses) take(operation string, use operationUse) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if was, taken := u.by[operation]; taken && was != use {
+		return fmt.Errorf("operation %q cannot have both Status and ProtectByPath: "+
+			"by path, each method and path has records of its own", operation)
+	}
+	if u.by == nil {
+		u.by = make(map[string]operationUse)
+	}
+	u.by[operation] = use
+	return nil
 }
 
 // partFunc says which part of an operation a request is for, as

@@ -168,6 +168,7 @@ func (c *capture) inform(status int) {
 // fix makes status and the present header the final ones.
 func (c *capture) fix(status int) {
 	c.status = status
+	dropMarkTrailers(c.handler)
 	c.fixed = c.handler.Clone()
 	length, err := strconv.ParseInt(c.handler.Get("Content-Length"), 10, 64)
 	if err == nil && length >= 0 {
@@ -287,7 +288,7 @@ func (c *capture) hijack() (net.Conn, *bufio.ReadWriter, error) {
 // omission says why the answer has no body.
 func (c *capture) omission() store.Omission {
 	switch {
-	case c.mode == passResponse && c.flows: // else nothing was written, and that can be kept
+	case c.mode == passResponse && c.flows && (c.accepted > 0 || c.flags.broken): // else there is no body to keep
 		return store.BodyStreamed
 	case c.flags.overflowed, c.flags.broken:
 		// A cut body is left out as well, whatever the caller makes of the flag.

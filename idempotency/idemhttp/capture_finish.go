@@ -120,6 +120,7 @@ func (c *capture) send(marks func(http.Header)) error {
 	if !c.flows {
 		c.deliver(marks)
 	}
+	dropMarkTrailers(c.handler) // those that nobody declared
 	if c.mode == bufferResponse {
 		c.pourTrailers()
 	}
@@ -185,6 +186,34 @@ func (c *capture) pourTrailers() {
 		// A writer without flush sends no late trailers; nothing is to be done.
 		_ = http.NewResponseController(c.under).Flush()
 	}
+}
+
+// dropMarkTrailers takes the marks out of a header's trailers: a mark in a
+// handler's trailer would contradict the one that this middleware sets.
+func dropMarkTrailers(h http.Header) {
+	for key := range h {
+		if name, ok := strings.CutPrefix(key, http.TrailerPrefix); ok && isMark(name) {
+			delete(h, key)
+		}
+	}
+	names := declaredTrailers(h)
+	if !slices.ContainsFunc(names, isMark) {
+		return
+	}
+	names = slices.DeleteFunc(names, isMark)
+	if len(names) == 0 {
+		h.Del("Trailer")
+		return
+	}
+	h["Trailer"] = []string{strings.Join(names, ", ")}
+}
+
+func isMark(name string) bool {
+	switch http.CanonicalHeaderKey(name) {
+	case headerStatus, headerReplayed, headerRecordedAt:
+		return true
+	}
+	return false
 }
 
 // recordedTrailers returns the trailers, without those that are not safe to send

@@ -18,8 +18,11 @@ var errNotComparable = errors.New("JSON that is not safely comparable")
 // (RFC 8785), or false if the body cannot safely be compared by its meaning:
 //
 //   - it is not one JSON value in UTF-8, without a byte order mark;
-//   - an object has a member name twice, however it is escaped, or a string half
-//     a surrogate pair: what a handler makes of these is its parser's choice;
+//   - an object has a member name twice, however it is escaped, or two that
+//     differ in case only ([foldName]), or a string half a surrogate pair: what a
+//     handler makes of these is its parser's choice;
+//   - a name differs in case only from the chosen or excluded one at its place: a
+//     handler's parser may take it for that;
 //   - it is nested more than maxJSONDepth deep;
 //   - one of the numbers that count is not an integer and would lose something
 //     as a float64 ([canonicalNumber]).
@@ -48,7 +51,7 @@ func canonicalJSON(body []byte, parts selection) ([]byte, bool) {
 // in canonical form and the members of objects in the order of the original.
 type jsonCopy struct {
 	in  *jsontext.Decoder
-	out *jsontext.Encoder
+	out *jsontext.Encoder // nil within a part that does not count
 }
 
 func (c jsonCopy) document(parts selection) error {
@@ -74,7 +77,7 @@ func (c jsonCopy) value(parts selection) error {
 		if err != nil {
 			return err
 		}
-		return c.out.WriteValue(value)
+		return c.write(value)
 	}
 }
 
@@ -82,22 +85,44 @@ func (c jsonCopy) object(parts selection) error {
 	if err := c.begin(); err != nil {
 		return err
 	}
+	names := make(foldedNames)
 	for c.in.PeekKind() != jsontext.KindEndObject {
-		name, err := c.in.ReadValue() // fails at the end of a truncated body
+		quoted, err := c.in.ReadValue() // fails at the end of a truncated body
 		if err != nil {
 			return err
 		}
-		inner, counts := parts.member(name)
-		if !counts {
-			err = c.in.SkipValue()
-		} else if err = c.out.WriteValue(name); err == nil {
-			err = c.value(inner)
-		}
-		if err != nil {
+		if err := c.member(quoted, parts, names); err != nil {
 			return err
 		}
 	}
 	return c.delimiter()
+}
+
+// member copies a member whose name, as it is written, has just been read.
+func (c jsonCopy) member(quoted jsontext.Value, parts selection, names foldedNames) error {
+	name, err := jsontext.AppendUnquote(nil, quoted)
+	if err != nil {
+		return err // never: the decoder has read it
+	}
+	folded := foldName(name)
+	if !names.add(folded) || parts.resembles(name, folded) {
+		return errNotComparable
+	}
+	inner, counts := parts.member(name)
+	if !counts {
+		return c.skip()
+	}
+	if err := c.write(quoted); err != nil {
+		return err
+	}
+	return c.value(inner)
+}
+
+// skip reads a value that does not count, and finds in it what makes a body not
+// comparable all the same, but for its numbers.
+func (c jsonCopy) skip() error {
+	c.out = nil
+	return c.value(selection{})
 }
 
 func (c jsonCopy) array(parts selection) error {
@@ -110,7 +135,7 @@ func (c jsonCopy) array(parts selection) error {
 		if counts {
 			err = c.value(inner)
 		} else {
-			err = c.in.SkipValue()
+			err = c.skip()
 		}
 		if err != nil {
 			return err
@@ -134,12 +159,22 @@ func (c jsonCopy) delimiter() error {
 	if err != nil {
 		return err
 	}
+	if c.out == nil {
+		return nil
+	}
 	return c.out.WriteToken(token)
+}
+
+func (c jsonCopy) write(value jsontext.Value) error {
+	if c.out == nil {
+		return nil
+	}
+	return c.out.WriteValue(value)
 }
 
 func (c jsonCopy) number() error {
 	literal, err := c.in.ReadValue()
-	if err != nil {
+	if err != nil || c.out == nil {
 		return err
 	}
 	canonical, ok := canonicalNumber(literal)

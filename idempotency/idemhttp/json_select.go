@@ -57,17 +57,20 @@ func checkChosen(only, exclude []string) error {
 	return errors.Join(errs...)
 }
 
-// member returns the selection of an object's member, given its name as it is
-// written, and false if the member does not count.
-func (s selection) member(quoted []byte) (selection, bool) {
+// member returns the selection of an object's member, and false if the member
+// does not count.
+func (s selection) member(name []byte) (selection, bool) {
 	if s == (selection{}) {
 		return s, true
 	}
-	name, err := jsontext.AppendUnquote(nil, quoted)
-	if err != nil {
-		return s, true // never: the decoder has read it
-	}
 	return s.part(name)
+}
+
+// resembles reports whether a name differs, and in case only, from a chosen or
+// excluded one: the member does not count as it should if a parser takes it for
+// that.
+func (s selection) resembles(name []byte, folded string) bool {
+	return s.only.resembles(name, folded) || s.exclude.resembles(name, folded)
 }
 
 // element is member for an array.
@@ -91,8 +94,13 @@ func (s selection) part(token []byte) (selection, bool) {
 
 // jsonPath is a set of JSON Pointers as a tree of their tokens.
 type jsonPath struct {
-	end  bool // a pointer ends here
-	next map[string]*jsonPath
+	end    bool // a pointer ends here
+	next   map[string]*jsonPath
+	folded foldedNames // those of next
+}
+
+func newJSONNode() *jsonPath {
+	return &jsonPath{next: make(map[string]*jsonPath), folded: make(foldedNames)}
 }
 
 // newJSONPath returns nil for no pointers.
@@ -100,7 +108,7 @@ func newJSONPath(pointers []string) *jsonPath {
 	if len(pointers) == 0 {
 		return nil
 	}
-	root := &jsonPath{next: make(map[string]*jsonPath)}
+	root := newJSONNode()
 	for _, pointer := range pointers {
 		at := root
 		for token := range jsontext.Pointer(pointer).Tokens() {
@@ -113,7 +121,8 @@ func newJSONPath(pointers []string) *jsonPath {
 
 func (p *jsonPath) grow(token string) *jsonPath {
 	if p.next[token] == nil {
-		p.next[token] = &jsonPath{next: make(map[string]*jsonPath)}
+		p.next[token] = newJSONNode()
+		p.folded.add(foldName([]byte(token)))
 	}
 	return p.next[token]
 }
@@ -126,3 +135,12 @@ func (p *jsonPath) to(token []byte) *jsonPath {
 }
 
 func (p *jsonPath) ends() bool { return p != nil && p.end }
+
+func (p *jsonPath) resembles(name []byte, folded string) bool {
+	if p == nil {
+		return false
+	}
+	_, near := p.folded[folded]
+	_, exact := p.next[string(name)]
+	return near && !exact
+}

@@ -140,6 +140,25 @@ func excluded(value any, path []string) any {
 	})
 }
 
+// resembled finds a name that is a path's but for its case.
+func resembled(value any, path []string) bool {
+	if len(path) == 0 {
+		return false
+	}
+	found := false
+	eachPart(value, func(name string, inner any) any {
+		_, isObject := value.(map[string]any)
+		switch {
+		case name == path[0]:
+			found = found || resembled(inner, path[1:])
+		case isObject && strings.EqualFold(name, path[0]):
+			found = true
+		}
+		return inner
+	})
+	return found
+}
+
 // swept takes out what is gone.
 func swept(value any) any {
 	value = eachPart(value, func(_ string, inner any) any { return swept(inner) })

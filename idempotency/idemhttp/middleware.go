@@ -15,6 +15,7 @@ type Middleware struct {
 	guard  *idempotency.Guard
 	opts   options
 	former []fingerprinter
+	uses   operationUses
 }
 
 // New returns a middleware. A scope must be chosen: [Scope] or [GlobalScope].
@@ -52,6 +53,9 @@ func formerFingerprinters(base idempotency.Policy, o options) ([]fingerprinter, 
 		if policy.Fingerprint == "" {
 			policy.Fingerprint = base.Fingerprint
 		}
+		if err := checkFormer(policy); err != nil {
+			return nil, fmt.Errorf("idemhttp: FormerFingerprints: Policy.%w", err)
+		}
 		former, err := newFingerprinter(policy, o.keyHeaders)
 		if err != nil {
 			return nil, fmt.Errorf("idemhttp: FormerFingerprints: Policy.%w", err)
@@ -59,6 +63,17 @@ func formerFingerprinters(base idempotency.Policy, o options) ([]fingerprinter, 
 		all = append(all, former)
 	}
 	return all, nil
+}
+
+// checkFormer finds a configuration that no guard has ever accepted, and so no
+// record names. It leaves out the fields that do not count.
+func checkFormer(policy idempotency.Policy) error {
+	checked := idempotency.DefaultPolicy()
+	checked.Fingerprint = policy.Fingerprint
+	checked.FingerprintOnly = policy.FingerprintOnly
+	checked.FingerprintExclude = policy.FingerprintExclude
+	checked.FingerprintHeaders = policy.FingerprintHeaders
+	return checked.Validate()
 }
 
 // Mux is anything that mounts a handler under a pattern, such as

@@ -115,7 +115,9 @@ func RecordHeaders(names ...string) Option {
 // FingerprintHeaders, on any route. Records name their configuration by a digest
 // only, so that without this the keys in use at the change are answered with
 // record_unreadable until their records expire. Only the fingerprint's fields of
-// the policies count. Deploy the change in two steps: first every process learns
+// the policies count. Each says a configuration in full, the guard's lists
+// included; only a Fingerprint that is left out is the guard's. A configuration
+// that no route could have had is an error of [New]. Deploy the change in two steps: first every process learns
 // the new configuration as if it were a former one, then they use it.
 func FormerFingerprints(policies ...idempotency.Policy) Option {
 	return func(o *options) error { o.former = append(o.former, policies...); return nil }

@@ -28,7 +28,8 @@ const (
 	OutcomeUnknown
 	// OutcomeReused: the key belongs to another request. Nothing was started.
 	OutcomeReused
-	// OutcomeUnavailable: the operation is done, and its answer cannot be had.
+	// OutcomeUnavailable: the operation is done, and its answer cannot be had: it
+	// was not kept, or this caller may not see it.
 	OutcomeUnavailable
 	// OutcomeRefused: this request was not started. An earlier one with the same
 	// key may have been.
@@ -63,9 +64,6 @@ func OutcomeOf(resp *http.Response) Outcome {
 	case markUnavailable:
 		return OutcomeUnavailable
 	case markRejected:
-		if resp.StatusCode == http.StatusForbidden { // replay denied
-			return OutcomeUnavailable
-		}
 		return OutcomeRefused
 	}
 	if classify(resp.StatusCode, idempotency.RecordDeterministic) == idempotency.ClassRelease {
@@ -90,8 +88,8 @@ type ResponseError struct {
 	// it, a retry under the same key is still safe, and of no use.
 	Retryable bool
 	// SafeNewKey: the request may be sent under a new key without the operation
-	// happening twice. False also where the service does not say, or where the
-	// request must be corrected first.
+	// happening twice: only with [OutcomeReused]. False also where the service
+	// does not say, or where the request must be corrected first.
 	SafeNewKey bool
 	// Location is where the result is of an operation that is done and whose
 	// answer was not kept; "" if unknown.
@@ -152,16 +150,18 @@ func CheckResponse(resp *http.Response) error {
 func (e *ResponseError) explain(resp *http.Response) {
 	if p, ok := readProblem(resp); ok {
 		e.Code, e.Retryable = p.Code, p.Retryable
-		e.SafeNewKey = p.SafeNewKey != nil && *p.SafeNewKey
+		// With any other mark the operation may have happened under this key, and
+		// no document outweighs that.
+		e.SafeNewKey = e.Outcome == OutcomeReused && p.SafeNewKey != nil && *p.SafeNewKey
 		return
 	}
-	if e.Code = impliedCode(e.Outcome, resp.StatusCode); e.Code != "" {
-		e.SafeNewKey = problemOf(e.Code).newKey == newKeySafe
-	}
+	e.Code = impliedCode(e.Outcome, resp.StatusCode)
+	e.SafeNewKey = e.Outcome == OutcomeReused
 }
 
 // impliedCode is for services that write problems of their own. A rejected
-// request has many possible reasons.
+// request has many possible reasons. That the caller may not see an answer is
+// told by a document only: a status of 403 may be a house rule for all refusals.
 func impliedCode(outcome Outcome, status int) idempotency.Code {
 	switch outcome {
 	case OutcomeRunning:
@@ -174,9 +174,6 @@ func impliedCode(outcome Outcome, status int) idempotency.Code {
 		}
 		return idempotency.ErrOutcomeUnknown
 	case OutcomeUnavailable:
-		if status == http.StatusForbidden {
-			return idempotency.ErrReplayDenied
-		}
 		return idempotency.ErrResultUnavailable
 	default:
 		return ""
@@ -209,8 +206,19 @@ func decodeProblem(data []byte, status int) (problemBody, bool) {
 		return problemBody{}, false
 	}
 	named, ours := strings.CutPrefix(p.Type, problemBase)
-	if !ours || named == "" || named != string(p.Code) || p.Status != status {
+	if !ours || !isCode(named) || named != string(p.Code) || p.Status != status {
 		return problemBody{}, false
 	}
 	return p, true
+}
+
+// isCode reports whether s is a code as this library spells them. It goes into
+// error texts, and so into logs: nothing else from a network may.
+func isCode(s string) bool {
+	for _, c := range []byte(s) {
+		if c != '_' && (c < 'a' || c > 'z') {
+			return false
+		}
+	}
+	return 1 <= len(s) && len(s) <= 64
 }

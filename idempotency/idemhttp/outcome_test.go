@@ -59,7 +59,8 @@ func TestResponseOutcomes(t *testing.T) {
 		{"lease lost", 503, "unknown", idemhttp.OutcomeUnknown},
 		{"reused", 422, "mismatch", idemhttp.OutcomeReused},
 		{"unavailable", 409, "unavailable", idemhttp.OutcomeUnavailable},
-		{"replay denied", 403, "rejected", idemhttp.OutcomeUnavailable},
+		{"replay denied", 403, "unavailable", idemhttp.OutcomeUnavailable},
+		{"a house rule that every refusal is 403", 403, "rejected", idemhttp.OutcomeRefused},
 		{"rejected", 400, "rejected", idemhttp.OutcomeRefused},
 		{"store unavailable", 503, "rejected", idemhttp.OutcomeRefused},
 		{"no mark, success", 200, "", idemhttp.OutcomeDone},
@@ -160,7 +161,8 @@ func TestResponseWithoutAProblemOfThisLibrary(t *testing.T) {
 		{name: "unknown", status: 409, mark: "unknown", want: idempotency.ErrOutcomeUnknown},
 		{name: "lease lost", status: 503, mark: "unknown", want: idempotency.ErrLeaseLost},
 		{name: "unavailable", status: 409, mark: "unavailable", want: idempotency.ErrResultUnavailable},
-		{name: "replay denied", status: 403, mark: "rejected", want: idempotency.ErrReplayDenied},
+		{name: "unavailable as 403", status: 403, mark: "unavailable", want: idempotency.ErrResultUnavailable},
+		{name: "rejected as 403", status: 403, mark: "rejected", want: ""},
 		{name: "rejected", status: 503, mark: "rejected", want: ""},
 		{name: "plain text", status: 409, mark: "unknown", media: "text/plain", body: problem("in_progress", "409"), want: idempotency.ErrOutcomeUnknown},
 		{name: "not JSON", status: 409, mark: "unknown", media: "application/problem+json", body: "<html>", want: idempotency.ErrOutcomeUnknown},
@@ -175,7 +177,27 @@ func TestResponseWithoutAProblemOfThisLibrary(t *testing.T) {
 		},
 		{
 			name: "a code of later days", status: 409, mark: "unavailable", media: "application/problem+json; charset=utf-8",
-			body: problem("expired", "409"), want: "expired", newKey: true,
+			body: problem("expired", "409"), want: "expired",
+		},
+		{
+			name: "a code of later days that allows a new key", status: 422, mark: "mismatch", media: "application/problem+json",
+			body: problem("key_expired", "422"), want: "key_expired", newKey: true,
+		},
+		{
+			name: "a mark that forbids a new key", status: 409, mark: "unknown", media: "application/problem+json",
+			body: problem("outcome_unknown", "409"), want: idempotency.ErrOutcomeUnknown,
+		},
+		{
+			name: "a code with a line break", status: 409, mark: "unknown", media: "application/problem+json",
+			body: problem(`x\n2026-11-22 ERROR forged`, "409"), want: idempotency.ErrOutcomeUnknown,
+		},
+		{
+			name: "a code of 64 letters", status: 409, mark: "conflict", media: "application/problem+json",
+			body: problem(strings.Repeat("a", 64), "409"), want: idempotency.Code(strings.Repeat("a", 64)),
+		},
+		{
+			name: "a code of 65 letters", status: 409, mark: "conflict", media: "application/problem+json",
+			body: problem(strings.Repeat("a", 65), "409"), want: idempotency.ErrInProgress,
 		},
 		{
 			name: "not read where the mark says nothing", status: 503, media: "application/problem+json",
@@ -194,9 +216,7 @@ func TestResponseWithoutAProblemOfThisLibrary(t *testing.T) {
 			assert.Equal(t, tt.newKey, refused.SafeNewKey)
 			assert.Equal(t, tt.want != "", errors.Is(err, tt.want))
 			assert.Equal(t, tt.body, readAll(t, resp))
-			if tt.status != 403 {
-				assert.Equal(t, tt.mark == "unavailable", refused.Location == "/orders/1")
-			}
+			assert.Equal(t, tt.mark == "unavailable", refused.Location == "/orders/1")
 		})
 	}
 }
@@ -280,6 +300,7 @@ func FuzzResponse(f *testing.F) {
 		require.GreaterOrEqual(t, refused.RetryAfter, time.Duration(0))
 		require.LessOrEqual(t, refused.RetryAfter, 365*24*time.Hour)
 		require.Equal(t, refused.Code != "", refused.Unwrap() != nil)
-		require.NotEmpty(t, err.Error())
+		require.Regexp(t, `^idemhttp: [a-z]+: ([a-z_]{1,64} \(status -?\d+\)|status -?\d+)$`, err.Error(), "no text of the network's is in it")
+		require.False(t, refused.SafeNewKey && outcome != idemhttp.OutcomeReused)
 	})
 }

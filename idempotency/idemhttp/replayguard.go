@@ -40,6 +40,8 @@ func (rt *route) mayReplay(r *http.Request, body []byte) func(idempotency.Record
 		return nil
 	}
 	return func(recorded idempotency.Recorded) error {
-		return guard(withBody(r.WithContext(r.Context()), body), recorded) // a copy
+		given := withBody(r.WithContext(r.Context()), body)
+		defer discardForm(given, r)
+		return guard(given, recorded)
 	}
 }

@@ -32,8 +32,7 @@ func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body := &requestBody{w: w, r: r, limit: rt.policy.MaxRequestBody}
 	key, err := rt.keyBefore(body)
 	if errors.Is(err, errNoKey) && rt.policy.Key == idempotency.KeyOptional {
-		w.Header().Set(headerStatus, markIgnored)
-		rt.next.ServeHTTP(w, body.request())
+		rt.unkeyed(w, body)
 		return
 	}
 	if err != nil {
@@ -80,13 +79,23 @@ func (rt *route) ignore(w http.ResponseWriter, r *http.Request) {
 	rt.next.ServeHTTP(w, r)
 }
 
+// unkeyed lets a request without a key through.
+func (rt *route) unkeyed(w http.ResponseWriter, body *requestBody) {
+	w.Header().Set(headerStatus, markIgnored)
+	given := body.request()
+	defer discardForm(given, body.r)
+	rt.next.ServeHTTP(w, given)
+}
+
 // keyBefore returns the key of a request whose body nobody has read yet: a key
 // function may. If it did and that failed, then that is the error.
 func (rt *route) keyBefore(body *requestBody) (string, error) {
 	if rt.m.opts.keyFunc == nil {
 		return rt.key(body.r)
 	}
-	key, err := rt.key(body.lend())
+	lent := body.lend()
+	defer discardForm(lent, body.r)
+	key, err := rt.key(lent)
 	if body.err != nil {
 		return "", body.err
 	}
@@ -154,7 +163,7 @@ func (rt *route) protect(w http.ResponseWriter, r *http.Request, key string, unr
 			", so that it cannot be compared with that of a duplicate")
 		return
 	}
-	scope, err := rt.m.opts.scope(withBody(r.WithContext(r.Context()), body)) // a copy
+	scope, err := rt.scope(r, body)
 	if err != nil || scope == "" {
 		rt.refuse(w, r, rt.op.Reject(r.Context(), idempotency.ErrScopeMissing, err))
 		return
@@ -167,14 +176,27 @@ func (rt *route) protect(w http.ResponseWriter, r *http.Request, key string, unr
 			// to a response that is over.
 			defer c.finish(rt.recorded)
 			ctx = rt.mount(r, key).in(rt.part(r)).enter(ctx)
-			rt.next.ServeHTTP(c.Writer(), withBody(r.WithContext(ctx), body))
+			given := withBody(r.WithContext(ctx), body)
+			// Here, and not once the client is answered: the handler has returned.
+			defer discardForm(given, r)
+			rt.next.ServeHTTP(c.Writer(), given)
 			return rt.answer(c)
 		})
 	rt.respond(w, r, c, result, err)
 }
 
+func (rt *route) scope(r *http.Request, body []byte) (string, error) {
+	given := withBody(r.WithContext(r.Context()), body)
+	defer discardForm(given, r)
+	return rt.m.opts.scope(given)
+}
+
 // bodyWasThere reports whether a request that reads as empty had a body, which
-// somebody else has read.
+// somebody else has read. It is noticed by its announced length, or by a form
+// that was parsed. A body of unknown length (chunked, or HTTP/2 without a
+// Content-Length) leaves neither: it may have been empty, so the request is
+// taken for one without a body. Nor is it noticed if only the beginning was read:
+// then the rest counts.
 func bodyWasThere(r *http.Request) bool {
 	return r.ContentLength > 0 || len(r.PostForm) > 0 || r.MultipartForm != nil
 }
@@ -186,6 +208,15 @@ func withBody(r *http.Request, body []byte) *http.Request {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 	}
 	return r
+}
+
+// discardForm removes the temporary files of a form that was parsed from a copy
+// of a request: net/http removes those of its own request only. A copy may share
+// the form that was parsed from the original outside; that one stays.
+func discardForm(given, original *http.Request) {
+	if form := given.MultipartForm; form != nil && form != original.MultipartForm {
+		_ = form.RemoveAll() // what cannot be removed is the system's to clean up, as with net/http
+	}
 }
 
 func bodyCode(err error) idempotency.Code {

@@ -36,18 +36,21 @@ const GlobalScopeName = globalScope
 // Refusals are the problems of the protected route: a missing or invalid key, no
 // scope, a store that does not answer. Where keys count for one operation only
 // ([idempotency.StrictKeys]), the key of another operation is
-// idempotency_key_reused. Other methods than GET and HEAD get 405. It is not for
-// [Middleware.ProtectByPath], where each path is an operation of its own. One
-// round trip.
+// idempotency_key_reused. Other methods than GET and HEAD get 405. One round trip.
 //
 // Errors: the operation is not registered on the guard; the store is no
-// [store.Inspector].
+// [store.Inspector]; this middleware protects it by [Middleware.ProtectByPath],
+// where each method and path has records of its own, which the name does not
+// find.
 func (m *Middleware) Status(operation string) (http.Handler, error) {
 	op, ok := m.guard.Registered(operation)
 	if !ok {
 		return nil, fmt.Errorf("idemhttp: Status: operation %q is not registered; protect its route first", operation)
 	}
 	if err := canInspect(m.guard); err != nil {
+		return nil, fmt.Errorf("idemhttp: Status: %w", err)
+	}
+	if err := m.uses.take(operation, usedByStatus); err != nil {
 		return nil, fmt.Errorf("idemhttp: Status: %w", err)
 	}
 	return &statusHandler{rt: &route{m: m, op: op, policy: op.Policy()}, operation: operation}, nil
@@ -90,7 +93,9 @@ func (s *statusHandler) find(w http.ResponseWriter, r *http.Request) (idempotenc
 	if err != nil {
 		return idempotency.Status{}, s.error(keyCode(err), err)
 	}
-	scope, err := s.rt.m.opts.scope(body.lend())
+	lent := body.lend()
+	defer discardForm(lent, r)
+	scope, err := s.rt.m.opts.scope(lent)
 	if err != nil || scope == "" {
 		return idempotency.Status{}, s.error(idempotency.ErrScopeMissing, err)
 	}

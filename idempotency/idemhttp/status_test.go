@@ -269,6 +269,32 @@ func TestStatusMistakesAreFoundAtConstruction(t *testing.T) {
 	require.ErrorIs(t, err, errors.ErrUnsupported)
 }
 
+// X1: the records of an operation by path are not found by its name, so "absent"
+// would be said of what has run.
+func TestX1_StatusOfAnOperationByPathIsAConstructionError(t *testing.T) {
+	t.Parallel()
+	mw := newMiddleware(t)
+	_, err := mw.ProtectByPath("status last")
+	require.NoError(t, err)
+	_, err = mw.Status("status last")
+	require.ErrorContains(t, err, `"status last" cannot have both Status and ProtectByPath`)
+
+	_, err = mw.Protect("path last")
+	require.NoError(t, err)
+	for range 2 {
+		_, err = mw.Status("path last")
+		require.NoError(t, err)
+	}
+	_, err = mw.ProtectByPath("path last")
+	require.ErrorContains(t, err, `"path last" cannot have both Status and ProtectByPath`)
+	_, err = mw.ProtectByPath("path refused", idempotency.Policy{Key: "never"})
+	require.Error(t, err)
+	_, err = mw.Protect("path refused")
+	require.NoError(t, err)
+	_, err = mw.Status("path refused")
+	require.NoError(t, err, "what was refused has left nothing")
+}
+
 // A client that lost an answer asks what became of its request.
 func ExampleMiddleware_Status() {
 	guard, stop := newGuard()

@@ -27,6 +27,12 @@ type Transport struct {
 // A redirect that repeats the request (307, 308) goes on under its key. GET,
 // HEAD, OPTIONS, TRACE and CONNECT are handed to base as they are.
 //
+// A key in the header must be one value of 1 to 255 characters of 0x20 to 0x7E,
+// or an RFC 9651 String of as many. Blank lines beside it are left out; several
+// different values, or one that breaks the rule, fail the RoundTrip before
+// anything is sent. With [SendKeyIn], a key in Idempotency-Key is taken over into
+// the field named there if that is missing, and is sent in both.
+//
 // It tries again on an error of base (but not when a certificate is refused), on
 // 502, 503 and 504, on 429 with Retry-After, and on a running duplicate
 // (Idempotency-Status: conflict). It waits as Retry-After says or, without
@@ -38,9 +44,19 @@ type Transport struct {
 // The number of tries is bounded by [MaxAttempts], their time by the request's
 // context; a wait that would outlast the context's deadline or [MaxRetryAfter]
 // is not begun. In the end the last answer is returned, or the last error. A
-// body without GetBody is read into memory up to [MaxResendBody]; a longer one
-// is sent once. A server that does not answer at all is base's to give up on:
-// set [http.Transport.ResponseHeaderTimeout].
+// server that does not answer at all is base's to give up on: set
+// [http.Transport.ResponseHeaderTimeout].
+//
+// All sending is done by these tries. By itself net/http sends a request with an
+// Idempotency-Key again, on each kept connection that dies. Base is therefore
+// given requests that net/http does not take for repeatable: without GetBody,
+// and those without a body with the key under a header map entry in lower case,
+// which every server reads alike. [http.Response.Request] has both as usual.
+//
+// A body without GetBody is read into memory up to [MaxResendBody]; a longer one
+// is sent once. If the context ends meanwhile, RoundTrip returns its error and
+// closes the body, in a goroutine of its own; the one that reads ends when Close
+// unblocks Read, as [http.Request] demands.
 //
 // The body of an answer is the caller's to read. If that breaks off, send the
 // request again under its key. The retries are safe only with a service that
@@ -82,7 +98,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if !resendable {
-		return t.base.RoundTrip(keyed)
+		return t.send(keyed)
 	}
 	return t.tries(keyed)
 }
@@ -94,14 +110,11 @@ func (t *Transport) CloseIdleConnections() {
 	}
 }
 
-// keyed returns a copy of the request that carries a key.
+// keyed returns a copy of the request that carries a key, in one field line.
 func (t *Transport) keyed(req *http.Request) (*http.Request, error) {
 	keyed := req.WithContext(req.Context()) // shallow: trailers are filled in while the body is read
 	if keyed.Header = req.Header.Clone(); keyed.Header == nil {
 		keyed.Header = make(http.Header)
-	}
-	if keyIn(req.Header, t.opts.header) != "" {
-		return keyed, nil
 	}
 	value, err := t.keyFor(req)
 	if err != nil {
@@ -111,8 +124,14 @@ func (t *Transport) keyed(req *http.Request) (*http.Request, error) {
 	return keyed, nil
 }
 
-// keyFor returns the field value of a request that has no key in its header.
+// keyFor returns the value of the key's field. Idempotency-Key counts whatever
+// field is configured: it is where [SetKey] puts the key.
 func (t *Transport) keyFor(req *http.Request) (string, error) {
+	for _, name := range []string{t.opts.header, headerKey} {
+		if value, err := ownKey(req.Header, name); err != nil || value != "" {
+			return value, err
+		}
+	}
 	if key, ok := KeyFromContext(req.Context()); ok {
 		return keyField(key, t.opts.quoted)
 	}
@@ -132,14 +151,15 @@ func keyBefore(req *http.Request, header string) string {
 	if req.Response == nil || req.Response.Request == nil || req.Response.Request.Method != req.Method {
 		return ""
 	}
-	return keyIn(req.Response.Request.Header, header)
+	key, _ := ownKey(req.Response.Request.Header, header) // was sent: it is in order
+	return key
 }
 
 // tries sends the request until it has an answer, or no try is left.
 func (t *Transport) tries(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
-	for n, sent := 1, req; ; n++ {
-		resp, err := t.base.RoundTrip(sent)
+	for n := 1; ; n++ {
+		resp, err := t.send(req)
 		wait, again := t.again(ctx, n, resp, err)
 		if !again {
 			return resp, afterTries(n, err)
@@ -151,10 +171,20 @@ func (t *Transport) tries(req *http.Request) (*http.Response, error) {
 		if ended := sleep(ctx, wait); ended != nil {
 			return nil, afterTries(n, errors.Join(ended, err))
 		}
-		if sent, err = rewound(req); err != nil {
+		if req, err = rewound(req); err != nil {
 			return nil, fmt.Errorf("idemhttp: the body cannot be sent again: %w", err)
 		}
 	}
+}
+
+// send is one try.
+func (t *Transport) send(req *http.Request) (*http.Response, error) {
+	sent := onceOnly(req)
+	resp, err := t.base.RoundTrip(sent)
+	if resp != nil && (resp.Request == nil || resp.Request == sent) {
+		resp.Request = req // a redirect finds its key there
+	}
+	return resp, err
 }
 
 func afterTries(n int, err error) error {

@@ -2,15 +2,18 @@ package idemhttp_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -192,7 +195,7 @@ func TestTransportDropsAnswersThatItRetries(t *testing.T) {
 		most   int
 	}{
 		{"short, to its end", 100, 100, 100},
-		{"of unknown length, up to a bound", 1 << 20, -1, 64 << 10},
+		{"of unknown length, not at all: it may have no end", 1 << 20, -1, 0},
 		{"long, not at all", 1 << 20, 1 << 20, 0},
 	}
 	for _, tt := range tests {
@@ -213,6 +216,106 @@ func TestTransportDropsAnswersThatItRetries(t *testing.T) {
 			if tt.size <= tt.most {
 				assert.Equal(t, tt.size, body.read, "or its connection is lost")
 			}
+		})
+	}
+}
+
+// stuckBody gives part of its bytes, and then nothing until it is released.
+type stuckBody struct {
+	io.Reader
+
+	released   chan struct{}
+	release    func()
+	closeWaits bool // as the body of a server's request: Close waits for Read
+}
+
+func newStuckBody(start string) *stuckBody {
+	released := make(chan struct{})
+	b := &stuckBody{released: released, release: sync.OnceFunc(func() { close(released) })}
+	b.Reader = io.MultiReader(strings.NewReader(start), readerFunc(func() { <-released }))
+	return b
+}
+
+func (b *stuckBody) Close() error {
+	if b.closeWaits {
+		<-b.released
+	}
+	b.release()
+	return nil
+}
+
+func TestTransportReadsABodyUpToTheContextsEnd(t *testing.T) {
+	t.Parallel()
+	for _, closeWaits := range []bool{false, true} {
+		t.Run("Close waits for Read "+strconv.FormatBool(closeWaits), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				errStop := errors.New("stop")
+				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errStop)
+				defer cancel()
+				base, body := &upstream{}, newStuckBody("half")
+				body.closeWaits = closeWaits
+				req := clientRequest(t, "POST", "http://service/", "").WithContext(ctx)
+				req.Body, req.GetBody, req.ContentLength = body, nil, -1
+				start := time.Now()
+				_, err := newTransport(t, base).RoundTrip(req)
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.ErrorIs(t, err, errStop)
+				assert.Equal(t, time.Minute, time.Since(start))
+				assert.Empty(t, base.sent, "half a request is not sent")
+				if closeWaits {
+					body.release()
+				}
+				<-body.released
+				synctest.Wait() // both goroutines are gone, or the bubble fails
+			})
+		})
+	}
+}
+
+// A server may promise an end that never comes, or none at all.
+func TestTransportGoesOnWhenAnAnswerDoesNotEnd(t *testing.T) {
+	t.Parallel()
+	for _, length := range []int64{-1, 0, 100, 1 << 20} {
+		t.Run("length "+strconv.FormatInt(length, 10), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				body := newStuckBody("half")
+				base := &upstream{answers: []func(*http.Request) (*http.Response, error){
+					func(*http.Request) (*http.Response, error) {
+						return &http.Response{StatusCode: 503, ContentLength: length, Body: body, Header: http.Header{}}, nil
+					},
+					created,
+				}}
+				start := time.Now()
+				resp, err := newTransport(t, base, quick()).RoundTrip(clientRequest(t, "POST", "http://service/", "body"))
+				require.NoError(t, err)
+				assert.Equal(t, 201, resp.StatusCode)
+				assert.Less(t, time.Since(start), time.Second)
+				<-body.released
+			})
+		})
+	}
+}
+
+func TestTransportOverSocketsGoesOnWhenAnAnswerDoesNotEnd(t *testing.T) {
+	t.Parallel()
+	for _, length := range []string{"", "100"} {
+		t.Run("length "+length, func(t *testing.T) {
+			t.Parallel()
+			server := newScript(t, func(w http.ResponseWriter, r *http.Request) {
+				if length != "" {
+					w.Header().Set("Content-Length", length)
+				}
+				w.WriteHeader(503)
+				_, _ = io.WriteString(w, "half")
+				_ = http.NewResponseController(w).Flush()
+				<-r.Context().Done()
+			}, status(201))
+			resp, err := newTransport(t, server.Client().Transport, quick()).RoundTrip(clientRequest(t, "POST", server.URL, "body"))
+			require.NoError(t, err)
+			assert.Equal(t, 201, resp.StatusCode)
+			assert.Empty(t, readAll(t, resp))
 		})
 	}
 }

@@ -25,5 +25,6 @@ func FuzzKeyField(f *testing.F) {
 		read, err := parseKey([]string{value}, quoted)
 		require.NoError(t, err)
 		require.Equal(t, key, read)
+		require.NoError(t, checkKeyField(value), "SetKey puts it into the header")
 	})
 }

@@ -37,7 +37,8 @@ func defaultTransportOptions() transportOptions {
 }
 
 // SendKeyIn names the request header field that carries the key. Default
-// Idempotency-Key.
+// Idempotency-Key. A request without this field whose Idempotency-Key is set, by
+// [SetKey] for instance, has that key sent in both fields.
 func SendKeyIn(header string) TransportOption {
 	return func(o *transportOptions) error {
 		if !isToken(header) || notForKeys(header) {
@@ -51,7 +52,7 @@ func SendKeyIn(header string) TransportOption {
 // SendQuotedKeys sends keys as RFC 9651 strings in double quotes, as the IETF
 // draft on the Idempotency-Key header demands. By default only keys with spaces,
 // quotes, commas, semicolons or backslashes are, and others are sent bare. A key
-// in a request's own header is sent as it is.
+// in a request's own header is sent as it is written there.
 func SendQuotedKeys() TransportOption {
 	return func(o *transportOptions) error { o.quoted = true; return nil }
 }
@@ -72,6 +73,11 @@ func SendKeyFrom(key func(*http.Request) (string, error)) TransportOption {
 
 // MaxAttempts bounds how often a request is sent, the first time included. 1 to
 // 100; 1 leaves all retries to the caller. Default 4.
+//
+// It bounds net/http's own resending as well, with one exception: over HTTP/2 a
+// request without a body is sent again when the server resets its stream as
+// refused, not processed, or malformed (REFUSED_STREAM, GOAWAY, PROTOCOL_ERROR).
+// The price: a kept connection that turns out dead costs a try.
 func MaxAttempts(n int) TransportOption {
 	return func(o *transportOptions) error {
 		if n < 1 || n > 100 {
@@ -138,7 +144,7 @@ func RetryStatus(statuses ...int) TransportOption {
 }
 
 // OnRetry sets a hook that is called before each pause, with the request's
-// context: for logs and metrics. It is called from any number of goroutines and
+// context: for logs and metrics. Every try but the first is announced to it. It is called from any number of goroutines and
 // holds up the retry.
 func OnRetry(hook func(context.Context, Retry)) TransportOption {
 	return func(o *transportOptions) error {

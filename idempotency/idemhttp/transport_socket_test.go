@@ -112,7 +112,7 @@ func TestTransportOverSocketsSendsTheSameRequestAgain(t *testing.T) {
 // net/http itself sends a request again if a kept connection dies, when it has
 // an Idempotency-Key entry, and be it one without a value: without our
 // transport, the second sending then goes without a key.
-func TestTransportKeyGoesAlongWithNetHTTPsOwnRetry(t *testing.T) {
+func TestTransportKeyGoesAlongWhenAKeptConnectionDies(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name   string
@@ -130,7 +130,9 @@ func TestTransportKeyGoesAlongWithNetHTTPsOwnRetry(t *testing.T) {
 			server := newScript(t, status(201), hangUp, status(201))
 			base := &http.Transport{}
 			defer base.CloseIdleConnections()
-			client := &http.Client{Transport: newTransport(t, base, idemhttp.MaxAttempts(1))}
+			told := 0
+			client := &http.Client{Transport: newTransport(t, base, quick(), idemhttp.MaxAttempts(2),
+				idemhttp.OnRetry(func(context.Context, idemhttp.Retry) { told++ }))}
 			for range 2 {
 				req := clientRequest(t, "POST", server.URL, "body")
 				req.Header = tt.header.Clone()
@@ -140,7 +142,8 @@ func TestTransportKeyGoesAlongWithNetHTTPsOwnRetry(t *testing.T) {
 				assert.Empty(t, readAll(t, resp))
 			}
 			seen := server.requests()
-			require.Len(t, seen, 3, "net/http has sent the second request twice")
+			require.Len(t, seen, 3, "the second request was sent twice")
+			assert.Equal(t, 1, told)
 			require.Equal(t, seen[0].from, seen[1].from, "on the kept connection, which then died")
 			assert.Regexp(t, tt.key, seen[1].key)
 			assert.Equal(t, seen[1].key, seen[2].key)

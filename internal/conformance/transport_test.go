@@ -116,7 +116,11 @@ type noting struct {
 
 func (n noting) RoundTrip(req *http.Request) (*http.Response, error) {
 	n.c.mu.Lock()
-	n.c.keys = append(n.c.keys, req.Header.Get("Idempotency-Key"))
+	for name, values := range req.Header { // in lower case with a request without a body
+		if strings.EqualFold(name, "Idempotency-Key") {
+			n.c.keys = append(n.c.keys, values...)
+		}
+	}
 	n.c.mu.Unlock()
 	return n.base.RoundTrip(req)
 }
