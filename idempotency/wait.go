@@ -22,10 +22,13 @@ func (x *execution) ask(ctx context.Context) told {
 	crowd, waiter, full := x.guard.crowds.enter(claim, x.id, x.op.policy.MaxWaiters)
 	switch {
 	case full:
-		if t, known := crowd.whenFull(); known {
-			return t
+		known, sure := crowd.whenFull()
+		if sure {
+			return known
 		}
-		return x.sendClaim(ctx, x.claimEvent(false))
+		t := x.sendClaim(ctx, x.claimEvent(false))
+		t.busy = known.busy
+		return t
 	case waiter == nil:
 		var t told
 		if t, waiter = x.lead(ctx, crowd, claim); waiter == nil {

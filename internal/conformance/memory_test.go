@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 
@@ -20,11 +21,15 @@ import (
 func TestZ4_MemoryIsBoundedByTheLimitTimesWhatIsInFlight(t *testing.T) {
 	const limit, size, inFlight = 1 << 20, 10 << 20, 8
 	content := make([]byte, size)
+	// It is about memory: collecting it all must not make a call too slow.
+	patient := []idempotency.Option{idempotency.WithStoreTimeout(10 * time.Second)}
 	s := newService(t, setup{
+		guard:   patient,
 		policy:  idempotency.Policy{MaxResponseBody: limit},
 		handler: func(w http.ResponseWriter, r *http.Request) { writeLarge(w, r, content) },
 	})
 	kept := newService(t, setup{ // to see that the measure would notice
+		guard:   patient,
 		policy:  idempotency.Policy{MaxResponseBody: 2 * size},
 		handler: func(w http.ResponseWriter, r *http.Request) { writeLarge(w, r, content) },
 	})

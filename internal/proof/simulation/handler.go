@@ -51,6 +51,9 @@ func (w *world) drawScript(rng dice) script {
 	}
 	if rng.IntN(6) == 0 {
 		s.hangUp = time.Duration(1 + rng.Int64N(2*lease))
+		if rng.IntN(8) == 0 { // before the claim is answered
+			s.hangUp = time.Duration(1 + rng.Int64N(int64(time.Millisecond)))
+		}
 	}
 	return s
 }

@@ -256,6 +256,11 @@ func (j *judge) refused(p *process, req *request, err error) {
 		j.world.tally[RefusedLeaseLost]++
 	case idempotency.ErrDraining:
 		j.world.tally[RefusedDraining]++
+	case idempotency.ErrNotStarted:
+		j.world.tally[RefusedNotStarted]++
+		if req.caller.Err() == nil {
+			j.violate(FailClosed, "a caller that is there hears %v", err)
+		}
 	default:
 		j.violate(FailClosed, "unexpected refusal %v", err)
 	}

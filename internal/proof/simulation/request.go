@@ -14,6 +14,8 @@ type request struct {
 	began time.Time
 	era   int // of the store's memory when it began
 	start *start
+	// caller ends when the caller leaves.
+	caller context.Context //nolint:containedctx // it is judged, not passed on
 }
 
 // request sends one request and returns when it is answered, or when the
@@ -47,6 +49,7 @@ func (p *process) execute(key int, s script) {
 		defer timer.Stop()
 	}
 	req := w.judge.request(key)
+	req.caller = ctx
 	returned := false
 	defer func() {
 		if !returned {

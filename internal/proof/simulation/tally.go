@@ -54,6 +54,7 @@ const (
 	RefusedUnavailable  //
 	RefusedLeaseLost    //
 	RefusedDraining     //
+	RefusedNotStarted   // the caller left in time
 	SettledByAlways     // unknown in the end, and resolved by a claim that may take over
 	AnsweredInTheEnd    // recorded in the end
 	kinds               = int(iota)
@@ -67,7 +68,7 @@ var names = [kinds]string{ //nolint:gochecknoglobals // a constant table
 	"handler released", "handler failed", "handler unknown", "clock forward", "clock back",
 	"forgotten", "settled", "renewed", "lease lost", "mark refused", "took over",
 	"executed", "unrecorded", "replayed", "deposed, replayed", "refused: in progress", "refused: unknown",
-	"refused: unavailable", "refused: lease lost", "refused: draining",
+	"refused: unavailable", "refused: lease lost", "refused: draining", "refused: not started",
 	"settled by always", "answered in the end",
 }
 
