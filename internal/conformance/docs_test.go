@@ -1,9 +1,10 @@
 package conformance_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -14,30 +15,17 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/reprise-go/reprise/idempotency"
 	"github.com/reprise-go/reprise/idempotency/idemhttp"
-	"github.com/reprise-go/reprise/internal/paytest"
 )
 
 const (
 	docsDir = "../../idempotency/docs"
 	readme  = "../../README.md"
-)
-
-// noTranscript are the pages that need no checked transcript, because their code
-// is checked elsewhere.
-func noTranscript() []string { return []string{"clients.md"} }
-
-// The addresses and the server that transcripts name.
-const (
-	shownHTTP  = "127.0.0.1:8080"
-	shownAdmin = "127.0.0.1:8090"
-	shownRedis = "redis://127.0.0.1:6379/0"
 )
 
 func docPages(t *testing.T) map[string]string {
@@ -61,148 +49,6 @@ func fencedBlocks(page, language string) []string {
 		found = append(found, m[1])
 	}
 	return found
-}
-
-// transcript is a session with the reference service, as a page shows it.
-type transcript struct {
-	flags []string
-	ready string
-	steps []shown
-}
-
-// shown is one command and what it printed.
-type shown struct{ command, output string }
-
-// readTranscript takes a block apart: a line that begins with "$ " is a command,
-// which goes on in the indented lines that follow.
-func readTranscript(t *testing.T, block string) transcript {
-	t.Helper()
-	var steps []shown
-	for line := range strings.Lines(block) {
-		if command, isCommand := strings.CutPrefix(line, "$ "); isCommand {
-			steps = append(steps, shown{command: command})
-			continue
-		}
-		require.NotEmpty(t, steps, "a transcript begins with a command: %s", line)
-		last := &steps[len(steps)-1]
-		if last.output == "" && strings.HasPrefix(line, "    ") {
-			last.command += line
-			continue
-		}
-		last.output += line
-	}
-	require.NotEmpty(t, steps)
-	start, _, _ := strings.Cut(steps[0].command, "#")
-	flags, isStart := strings.CutPrefix(start, "go run ./examples/payments")
-	require.True(t, isStart, "a transcript begins by starting the service, or nobody can run it: %s", start)
-	return transcript{flags: strings.Fields(flags), ready: strings.TrimSpace(steps[0].output), steps: steps[1:]}
-}
-
-// start runs the service with the flags that are shown, and returns what puts the
-// real addresses in place of the shown ones, and back.
-func (d transcript) start(t *testing.T) (forth, back *strings.Replacer) {
-	t.Helper()
-	flags, store := slices.Clone(d.flags), "embedded"
-	for i, word := range flags {
-		switch word {
-		case shownAdmin:
-			flags[i] = "127.0.0.1:0"
-		case shownRedis:
-			flags[i], store = shared.Server(t).URL(), "redis"
-			flags = append(flags, "-namespace", namespaceOf(t))
-		}
-	}
-	assert.Equal(t, "READY http="+shownHTTP+" grpc=off store="+store, d.ready)
-	p := payments.Start(t, flags...)
-	pairs := []string{shownHTTP, p.Addr()}
-	if slices.Contains(d.flags, shownAdmin) {
-		pairs = append(pairs, shownAdmin, adminOf(t, p))
-	}
-	reverse := slices.Clone(pairs)
-	slices.Reverse(reverse)
-	return strings.NewReplacer(pairs...), strings.NewReplacer(reverse...)
-}
-
-func adminOf(t *testing.T, p *paytest.Process) string {
-	t.Helper()
-	said := regexp.MustCompile(`operator's page at http://([\d.:]+)/`).FindStringSubmatch(p.Log())
-	require.NotNil(t, said, p.Log())
-	return said[1]
-}
-
-// between separates the outputs of a session's commands.
-const between = "\x1e"
-
-// run types the commands into one bash and returns what each printed.
-func (d transcript) run(t *testing.T) []string {
-	t.Helper()
-	addresses, back := d.start(t)
-	var session strings.Builder
-	for _, s := range d.steps {
-		session.WriteString("printf '" + between + "'\n" + addresses.Replace(s.command))
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "bash", "-c", session.String())
-	var complaints strings.Builder // curl's progress, too
-	cmd.Stderr = &complaints
-	out, err := cmd.Output()
-	require.NoError(t, err, complaints.String())
-	return strings.Split(back.Replace(string(out)), between)[1:]
-}
-
-// maskShown replaces what is drawn anew for every session, and what curl -i
-// shows of every answer.
-func maskShown(s string) string {
-	for _, m := range [...]struct{ pattern, name string }{
-		{`\r`, ""},
-		{`(?m)^(Date|Content-Length): .*\n`, ""},
-		{`pay_[A-Z2-7]{26}`, "pay_…"},
-		{`[0-9a-f]{64}`, "digest"},
-		{`"[0-9a-f]{16}"`, `"…"`},
-		{`"instance":"[^"]*"`, `"instance":"…"`},
-		{`(?m)^Retry-After: \d+`, "Retry-After: n"},
-		{`\d{4}-\d\d-\d\dT[\d:.]+Z`, "time"},
-		{`\b\d{16}\b`, "token"},
-	} {
-		s = regexp.MustCompile(m.pattern).ReplaceAllString(s, m.name)
-	}
-	return strings.TrimSpace(s)
-}
-
-func needCurl(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath("curl"); err == nil {
-		return
-	}
-	const message = "NOT TESTED: no curl on the PATH; install the Debian package curl (or run make test)"
-	if os.Getenv("REPRISE_REQUIRE_SERVERS") == "1" {
-		t.Fatal(message + "; REPRISE_REQUIRE_SERVERS=1 makes that a failure")
-	}
-	t.Skip(message)
-}
-
-func TestDocs_TranscriptsAreWhatTheServiceAnswers(t *testing.T) {
-	t.Parallel()
-	needCurl(t)
-	for name, page := range docPages(t) {
-		found := fencedBlocks(page, "console")
-		if !slices.Contains(noTranscript(), name) {
-			assert.NotEmpty(t, found, "%s shows nothing that is checked", name)
-		}
-		for i, block := range found {
-			t.Run(fmt.Sprintf("%s %d", name, i+1), func(t *testing.T) {
-				t.Parallel()
-				d := readTranscript(t, block)
-				require.NotEmpty(t, d.steps)
-				got := d.run(t)
-				require.Len(t, got, len(d.steps))
-				for i, s := range d.steps {
-					assert.Equal(t, maskShown(s.output), maskShown(got[i]), "%s, which printed:\n%s", s.command, got[i])
-				}
-			})
-		}
-	}
 }
 
 // tableRows returns the cells of the table rows that begin with a word in code.
@@ -240,6 +86,57 @@ func TestDocs_TableOfCodesIsWhatClientsGet(t *testing.T) {
 			"`" + w.Header().Get("Idempotency-Status") + "`",
 		}, table[code], code)
 	}
+}
+
+// Every code is shown as it comes: by a transcript, or, where the service cannot
+// be made to say it, by a block of its section that is what a middleware writes.
+func TestDocs_EveryCodeHasAnExample(t *testing.T) {
+	t.Parallel()
+	page := docPages(t)["errors.md"]
+	transcripts := strings.Join(fencedBlocks(page, "console"), "")
+	sections := regexp.MustCompile(`(?m)^## ([a-z_]+)$`).FindAllStringSubmatchIndex(page, -1)
+	require.NotEmpty(t, sections)
+	for i, at := range sections {
+		code, end := page[at[2]:at[3]], len(page)
+		if i+1 < len(sections) {
+			end = sections[i+1][0]
+		}
+		shown := fencedBlocks(page[at[1]:end], "http")
+		if len(shown) == 0 {
+			assert.Contains(t, transcripts, `"code":"`+code+`"`, "an example of %s", code)
+			continue
+		}
+		assert.Equal(t, writtenProblem(idempotency.Code(code)), strings.TrimSpace(shown[0]), code)
+	}
+}
+
+// writtenProblem is a refusal as curl -i shows it, without the date and the
+// length.
+func writtenProblem(code idempotency.Code) string {
+	w := httptest.NewRecorder()
+	idemhttp.WriteError(w, &idempotency.Error{Code: code})
+	lines := []string{fmt.Sprintf("HTTP/1.1 %d %s", w.Code, http.StatusText(w.Code))}
+	for _, name := range slices.Sorted(maps.Keys(w.Header())) {
+		lines = append(lines, name+": "+w.Header().Get(name))
+	}
+	return strings.Join(lines, "\n") + "\n\n" + strings.TrimSpace(w.Body.String())
+}
+
+// The counts that the page shows are what ExampleGuard_Stats prints.
+func TestDocs_StatsAreThoseOfTheExample(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("../../idempotency/example_stats_test.go")
+	require.NoError(t, err)
+	_, output, found := strings.Cut(string(source), "// Output:\n")
+	require.True(t, found)
+	var printed strings.Builder
+	for line := range strings.Lines(output) {
+		if text, ok := strings.CutPrefix(strings.TrimPrefix(line, "\t"), "// "); ok {
+			printed.WriteString(text)
+		}
+	}
+	require.NotEmpty(t, printed.String())
+	assert.Contains(t, fencedBlocks(docPages(t)["operating.md"], "json"), printed.String())
 }
 
 // Every field of a policy has its row, and the rows' defaults, which are Go, are

@@ -24,7 +24,7 @@ func TestX5_ListIsFilteredAndPagedInSmallSteps(t *testing.T) {
 	rdb := srv.Client(t)
 	const records, foreign, perPage = 1500, 20_000, 50
 	ns := namespaceOf(t)
-	want := fillRecords(t, openRedis(t, rdb, ns), records)
+	want := fillRecords(t, openRedis(t, rdb, ns), records, "")
 	pipe := rdb.Pipeline()
 	for n := range foreign {
 		pipe.Set(t.Context(), fmt.Sprint("session:", n), "x", 0)
@@ -68,6 +68,49 @@ func TestX5_ListIsFilteredAndPagedInSmallSteps(t *testing.T) {
 	}
 }
 
+// Three lots of records, two seconds apart: each bound has some on both sides.
+func TestX5_ListIsFilteredByAge(t *testing.T) {
+	t.Parallel()
+	ns := namespaceOf(t)
+	rdb := shared.Server(t).Client(t)
+	st := openRedis(t, rdb, ns)
+	const lot, apart = 40, 2 * time.Second
+	var lots []map[store.ID]listed
+	var between []time.Time
+	for n := range 3 {
+		if n > 0 {
+			time.Sleep(apart / 2) // the records' own clock is the server's
+			between = append(between, time.Now())
+			time.Sleep(apart / 2)
+		}
+		lots = append(lots, fillRecords(t, st, lot, fmt.Sprint("lot ", n)))
+	}
+	admin := newAdmin(t, newService(t, setup{redis: rdb, namespace: ns}))
+	ago := func(n int) []string { return []string{time.Since(between[n]).String()} }
+	for _, test := range []struct {
+		name  string
+		query func() url.Values // made when it is asked
+		want  []int
+	}{
+		{"older than the younger bound", func() url.Values { return url.Values{"older_than": ago(1)} }, []int{0, 1}},
+		{"older than the older bound", func() url.Values { return url.Values{"older_than": ago(0)} }, []int{0}},
+		{"younger than the younger bound", func() url.Values { return url.Values{"younger_than": ago(1)} }, []int{2}},
+		{"younger than the older bound", func() url.Values { return url.Values{"younger_than": ago(0)} }, []int{1, 2}},
+		{"between", func() url.Values { return url.Values{"older_than": ago(1), "younger_than": ago(0)} }, []int{1}},
+	} {
+		query := test.query()
+		query.Set("limit", "500")
+		ids, _ := allPages(t, admin, query)
+		expected := make(map[string]bool)
+		for _, n := range test.want {
+			for id := range lots[n] {
+				expected[id.String()] = true
+			}
+		}
+		assert.Equal(t, expected, ids, test.name)
+	}
+}
+
 // listed is what a record of the listing is.
 type listed struct {
 	operation, scope string
@@ -75,7 +118,7 @@ type listed struct {
 }
 
 // fillRecords makes records of two operations, two scopes and two states.
-func fillRecords(t *testing.T, st store.Store, count int) map[store.ID]listed {
+func fillRecords(t *testing.T, st store.Store, count int, prefix string) map[store.ID]listed {
 	t.Helper()
 	made := make(map[store.ID]listed)
 	for n := range count {
@@ -86,7 +129,7 @@ func fillRecords(t *testing.T, st store.Store, count int) map[store.ID]listed {
 		if n%5 == 0 {
 			l.scope = "umbra"
 		}
-		id := store.NewID(l.scope, l.operation, fmt.Sprint(n))
+		id := store.NewID(l.scope, l.operation, prefix+fmt.Sprint(n))
 		claim := store.Claim{
 			Owner: store.NewOwner(), Fingerprint: store.Fingerprint{Algorithm: store.NoFingerprint},
 			Scope: store.NewScopeDigest(l.scope), Operation: l.operation, Lease: time.Minute, Retention: time.Hour,

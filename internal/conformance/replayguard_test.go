@@ -73,7 +73,88 @@ func TestA5_RevokedGrantKeepsTheAnswer(t *testing.T) {
 	assert.WithinDuration(t, time.Now(), recorded.Finished, time.Minute)
 	assert.False(t, recorded.Finished.Before(recorded.Started))
 	assert.Len(t, recorded.ID, 64)
-	assert.EqualValues(t, 1, s.Guard.Stats()[0].Refused[idempotency.ErrResultUnavailable]/2, "asked before that is told, too")
+	assert.Equal(t, map[idempotency.Code]int64{
+		idempotency.ErrReplayDenied:      2,
+		idempotency.ErrResultUnavailable: 2, // asked before that is told, too
+	}, s.Guard.Stats()[0].Refused)
+}
+
+// gated is a middleware with a guard that denies while closed says so.
+func gated(closed *atomic.Bool, asked *atomic.Int64) []idemhttp.Option {
+	return []idemhttp.Option{
+		idemhttp.Scope(tenant),
+		idemhttp.ReplayGuard(func(*http.Request, idempotency.Recorded) error {
+			asked.Add(1)
+			if closed.Load() {
+				return errors.New("the grant was revoked")
+			}
+			return nil
+		}),
+	}
+}
+
+func TestA5_DuplicateThatWaitedMeetsTheGuard(t *testing.T) {
+	t.Parallel()
+	var closed atomic.Bool
+	var asked atomic.Int64
+	handler, started, goOn := blocking(t)
+	with := setup{
+		namespace: namespaceOf(t), http: gated(&closed, &asked), policy: waits(20 * time.Second),
+		handler: func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Location", "/orders/secret")
+			handler(w, r)
+			_, _ = io.WriteString(w, " and secret")
+		},
+	}
+	nodes := []*service{newService(t, with), newService(t, with)}
+	c := call{key: newKey()}
+	first := background(t, nodes[0].URL, c)
+	<-started
+	rest := together(t, 6, c, urlsOf(nodes)...)
+	haveWaitingInAll(t, nodes, 6)
+	require.Zero(t, asked.Load(), "there is nothing yet")
+	closed.Store(true) // while they wait
+	close(goOn)
+	done := <-first
+	requireExecuted(t, done)
+	for _, resp := range rest() {
+		requireProblem(t, resp, 403, "replay_denied")
+		assert.NotContains(t, resp.Body, "secret")
+		assert.Empty(t, resp.Header.Get("Location"))
+	}
+	assert.EqualValues(t, 6, asked.Load())
+	closed.Store(false)
+	requireReplay(t, done, send(t, nodes[1].URL, c))
+	assert.Equal(t, 1, runsOf(nodes))
+}
+
+func TestA5_ReconciledAnswerMeetsTheGuard(t *testing.T) {
+	t.Parallel()
+	var closed atomic.Bool
+	var asked atomic.Int64
+	q := new(inquiry)
+	q.finds(foundAnswer(t))
+	s := newService(t, setup{
+		http: gated(&closed, &asked), options: []idempotency.OperationOption{q.option(t)},
+		policy:  idempotency.Policy{Failure: idempotency.FailureUnknown},
+		handler: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusGatewayTimeout) },
+	})
+	c := call{key: newKey()}
+	require.Equal(t, 504, send(t, s.URL, c).Status)
+	closed.Store(true)
+	for range 2 { // who had it found out, and who comes after
+		denied := send(t, s.URL, c)
+		requireProblem(t, denied, 403, "replay_denied")
+		assert.NotContains(t, denied.Body, "found at the provider")
+	}
+	assert.EqualValues(t, 2, asked.Load())
+	closed.Store(false)
+	resp := send(t, s.URL, c)
+	assert.Equal(t, 201, resp.Status)
+	assert.Equal(t, "found at the provider", resp.Body)
+	assert.Equal(t, "replayed", resp.Header.Get("Idempotency-Status"))
+	assert.EqualValues(t, 1, q.asked.Load(), "what was found is recorded, though it was denied")
+	assert.Equal(t, 1, s.Runs())
 }
 
 func TestReplayGuardIsCheckedAtConstruction(t *testing.T) {

@@ -92,19 +92,19 @@ func carry(to io.Writer, from io.Reader, lose *atomic.Int64) {
 type client struct {
 	*http.Client
 
+	base *http.Transport
 	mu   sync.Mutex
 	keys []string
 }
 
 func newClient(t *testing.T, opts ...idemhttp.TransportOption) *client {
 	t.Helper()
-	c := &client{}
-	base := &http.Transport{}
+	c := &client{base: &http.Transport{}}
 	opts = append([]idemhttp.TransportOption{idemhttp.Backoff(time.Millisecond, 10*time.Millisecond)}, opts...)
-	transport, err := idemhttp.NewTransport(noting{c, base}, opts...)
+	transport, err := idemhttp.NewTransport(noting{c, c.base}, opts...)
 	require.NoError(t, err)
 	c.Client = &http.Client{Transport: transport, Timeout: 30 * time.Second}
-	t.Cleanup(base.CloseIdleConnections)
+	t.Cleanup(c.base.CloseIdleConnections)
 	return c
 }
 

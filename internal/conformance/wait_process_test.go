@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"path/filepath"
 	"slices"
 	"sync"
 	"syscall"
@@ -102,10 +103,28 @@ func TestFiveHundredDuplicatesOverTwoInstancesWaitForTheOneAnswer(t *testing.T) 
 	t.Parallel()
 	const wait = 5 * time.Second
 	f := newFleet(t, "-wait", wait.String())
+	requireFiveHundred(t, wait, f.ledger, f.one, f.two)
+}
+
+func TestFiveHundredDuplicatesOfOneInstanceWithItsOwnStore(t *testing.T) {
+	t.Parallel()
+	const wait = 5 * time.Second
+	for _, records := range []string{"embedded", "memory"} {
+		t.Run(records, func(t *testing.T) {
+			t.Parallel()
+			ledger := filepath.Join(t.TempDir(), "ledger.jsonl")
+			one := startPayments(t, "-redis", records, "-wait", wait.String(), "-ledger", ledger)
+			requireFiveHundred(t, wait, ledger, one)
+		})
+	}
+}
+
+func requireFiveHundred(t *testing.T, wait time.Duration, ledger string, to ...*paytest.Process) {
+	t.Helper()
 	c := pay(newKey(), "tok_slow_1s")
-	answers := sendDuplicates(t, 500, c, f.one, f.two).all(t)
+	answers := sendDuplicates(t, 500, c, to...).all(t)
 	requireOneAnswer(t, answers, 1)
-	assert.Len(t, paytest.Entries(t, f.ledger), 1)
+	assert.Len(t, paytest.Entries(t, ledger), 1)
 	for _, a := range answers {
 		assert.Less(t, a.after, wait)
 	}
@@ -113,27 +132,35 @@ func TestFiveHundredDuplicatesOverTwoInstancesWaitForTheOneAnswer(t *testing.T) 
 
 func TestKilledOwnerIsSucceededByOneOfThoseWhoWaitOrByNone(t *testing.T) {
 	t.Parallel()
-	const lease, wait = time.Second, 8 * time.Second
+	const lease, wait = time.Second, 10 * time.Second
 	tests := []struct {
 		name, orphan, source string
 		reached              func(store.Record) bool
 		reruns               bool
 	}{
-		{"rerun-unmarked, nothing marked", "rerun-unmarked", "tok_slow_1s", running, true},
-		{"rerun-unmarked, marked", "rerun-unmarked", "tok_stubborn_1s", marked, false},
-		{"refuse, nothing marked", "refuse", "tok_slow_1s", running, false},
-		{"refuse, marked", "refuse", "tok_stubborn_1s", marked, false},
+		{"rerun-unmarked, nothing marked", "rerun-unmarked", "tok_slow_2s", running, true},
+		{"rerun-unmarked, marked", "rerun-unmarked", "tok_stubborn_2s", marked, false},
+		{"rerun, nothing marked", "rerun", "tok_slow_2s", running, true},
+		{"rerun, marked", "rerun", "tok_stubborn_2s", marked, true},
+		{"refuse, nothing marked", "refuse", "tok_slow_2s", running, false},
+		{"refuse, marked", "refuse", "tok_stubborn_2s", marked, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			f := newFleet(t, "-lease", lease.String(), "-wait", wait.String(), "-orphan", test.orphan)
+			flags := []string{"-lease", lease.String(), "-wait", wait.String(), "-orphan", test.orphan}
+			f := newFleet(t, flags...)
+			three := f.another(t, flags...)
 			c := pay(newKey(), test.source)
 			failed := die(t, f.one.URL, c)
 			f.await(t, c.key, "the handler runs", test.reached)
-			duplicates := sendDuplicates(t, 50, c, f.two)
+			duplicates := sendDuplicates(t, 120, c, f.two, three)
 			duplicates.written.Wait()
 			f.await(t, c.key, "they wait", waitedFor)
+			rdb, channel := shared.Server(t).Client(t), recordName(f.namespace, paymentID(c.key))
+			eventually(t, "on both", func() bool {
+				return rdb.PubSubNumSub(t.Context(), channel).Val()[channel] == 2
+			})
 			f.one.Kill()
 			require.Error(t, next(t, "the client's error", failed))
 
@@ -143,7 +170,7 @@ func TestKilledOwnerIsSucceededByOneOfThoseWhoWaitOrByNone(t *testing.T) {
 			}
 			if test.reruns {
 				requireOneAnswer(t, answers, 1)
-				assert.Len(t, paytest.Entries(t, f.ledger), 1)
+				assert.Len(t, paytest.Entries(t, f.ledger), 1, "of both that were left, one has run")
 				assert.Equal(t, 2, lookup(t, f.records, paymentID(c.key)).Attempt)
 				return
 			}
@@ -154,6 +181,12 @@ func TestKilledOwnerIsSucceededByOneOfThoseWhoWaitOrByNone(t *testing.T) {
 			assert.Equal(t, 1, lookup(t, f.records, paymentID(c.key)).Attempt)
 		})
 	}
+}
+
+// another starts one more process of a fleet.
+func (f *fleet) another(t *testing.T, args ...string) *paytest.Process {
+	t.Helper()
+	return startPayments(t, append(args, "-namespace", f.namespace, "-ledger", f.ledger)...)
 }
 
 // pair is two instances on a Redis of their own, which a test may stop.
