@@ -127,8 +127,9 @@ type Query struct {
 	Scope store.ScopeDigest
 	// State is a state as [Status] has it, or [store.Absent] for all.
 	State store.State
-	// OlderThan and YoungerThan bound how long ago the latest attempt was
-	// started, by the store's clock. 0 is no bound.
+	// OlderThan and YoungerThan bound a record's age by the store's clock. 0 is no
+	// bound. An operation of unknown outcome is as old as its first claim, however
+	// often somebody tried since to find out; any other, as its latest start.
 	OlderThan, YoungerThan time.Duration
 	// Cursor is where to go on: [Listing].Next, or "" to begin.
 	Cursor string
@@ -200,6 +201,9 @@ func (g *Guard) list(ctx context.Context, from store.Inspector, cursor string, l
 
 func (q Query) wants(s Status) bool {
 	age := s.Now.Sub(s.Started)
+	if s.State == store.Unknown {
+		age = s.Now.Sub(s.Created)
+	}
 	return (q.Operation == "" && s.Operation != probeOperation || q.Operation == s.Operation) &&
 		(q.Scope == (store.ScopeDigest{}) || q.Scope == s.Scope) &&
 		(q.State == store.Absent || q.State == s.State) &&

@@ -72,7 +72,10 @@ func (p Policy) checkWait() error {
 	if p.Wait == NoWait {
 		return err
 	}
-	return errors.Join(err, within("Wait", p.Wait, minWait, maxWait))
+	if p.Wait < minWait || p.Wait > maxWait {
+		err = errors.Join(err, fmt.Errorf("Wait is %v, not NoWait and not within %v and %v", p.Wait, minWait, maxWait))
+	}
+	return err
 }
 
 func (p Policy) checkFingerprint() error {

@@ -3,6 +3,7 @@ package idempotency
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/reprise-go/reprise/store"
@@ -18,9 +19,12 @@ type Settlement struct {
 	// Token is the attempt's, as [Guard.Lookup] showed it: the decision holds for
 	// that attempt and no other.
 	Token store.Token
-	// Answer is recorded and replayed from now on; transports have constructors
-	// for answers. Nil says that nothing happened: the next request runs.
+	// Either Answer is recorded and replayed from now on; transports have
+	// constructors for answers.
 	Answer *store.Answer
+	// Or Release says that nothing happened: the next request runs. It is asked
+	// for in so many words because a wrong one is a second effect.
+	Release bool
 	// Running settles an attempt that still holds its lease, too. Its handler
 	// loses the lease and cannot record an answer; whether it stops is up to it.
 	Running bool
@@ -48,12 +52,16 @@ type Settled struct {
 // kept for the operation's retention from now on, and never shorter than before.
 // Two round trips.
 //
-// Errors: [ErrSettleRefused], [store.ErrInvalid] for an answer that no store
-// takes; otherwise as [Guard.Lookup]. With [ErrStoreUnavailable] the decision may
+// Errors: [ErrSettleRefused]; [store.ErrInvalid] for an answer that no store
+// takes, and for a settlement with neither or both of Answer and Release;
+// otherwise as [Guard.Lookup]. With [ErrStoreUnavailable] the decision may
 // be in effect.
 func (g *Guard) Settle(ctx context.Context, id store.ID, s Settlement) error {
 	decision := "complete"
-	if s.Answer == nil {
+	switch {
+	case s.Release == (s.Answer != nil):
+		return fmt.Errorf("idempotency: %w: a settlement has either an Answer or Release", store.ErrInvalid)
+	case s.Release:
 		decision = "release"
 	}
 	return g.settle(ctx, id, decision, s, store.Settle{Answer: s.Answer, Running: s.Running})

@@ -137,7 +137,7 @@ func TestX3_SettlingByARelease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOffice(t)
 		unknown := o.unknown(t, "k")
-		release := idempotency.Settlement{Token: unknown.Token}
+		release := idempotency.Settlement{Token: unknown.Token, Release: true}
 		require.NoError(t, o.guard.Settle(t.Context(), o.id("k"), release))
 		require.NoError(t, o.guard.Settle(t.Context(), o.id("k"), release), "said again")
 		require.Len(t, o.settled, 1, "decided once")
@@ -154,7 +154,7 @@ func TestX3_RunningAttemptIsSettledOnlyByTheWord(t *testing.T) {
 		w := newWork(t)
 		owner := begin(t.Context(), o.op, call("k"), w.run)
 		synctest.Wait()
-		release := idempotency.Settlement{Token: o.lookup(t, "k").Token}
+		release := idempotency.Settlement{Token: o.lookup(t, "k").Token, Release: true}
 		require.ErrorIs(t, o.guard.Settle(t.Context(), o.id("k"), release), idempotency.ErrSettleRefused)
 		require.ErrorIs(t, o.guard.Purge(t.Context(), o.id("k"), release.Token, "", ""), idempotency.ErrSettleRefused)
 		release.Running = true
@@ -179,13 +179,16 @@ func TestSettlingIsForTheAttemptThatWasSeen(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		o.unknown(t, "k") // taken over, and unknown again
 		verdict := recorded("settled").Answer
-		for _, s := range []idempotency.Settlement{{Token: seen.Token}, {Token: seen.Token, Answer: &verdict}} {
+		for _, s := range []idempotency.Settlement{{Token: seen.Token, Release: true}, {Token: seen.Token, Answer: &verdict}} {
 			require.ErrorIs(t, o.guard.Settle(t.Context(), o.id("k"), s), idempotency.ErrSettleRefused)
 		}
-		require.ErrorIs(t, o.guard.Settle(t.Context(), o.id("none"), idempotency.Settlement{}), idempotency.ErrSettleRefused)
+		require.ErrorIs(t, o.guard.Settle(t.Context(), o.id("none"), idempotency.Settlement{Release: true}), idempotency.ErrSettleRefused)
 		require.ErrorIs(t, o.guard.Settle(t.Context(), o.id("k"), idempotency.Settlement{
 			Token: o.lookup(t, "k").Token, Answer: &store.Answer{},
 		}), store.ErrInvalid)
+		for _, s := range []idempotency.Settlement{{}, {Answer: &verdict, Release: true}} {
+			require.ErrorIs(t, o.guard.Settle(t.Context(), o.id("k"), s), store.ErrInvalid, "nothing said, or both")
+		}
 		assert.Empty(t, o.settled)
 	})
 }
@@ -275,7 +278,7 @@ func TestStoresThatCannotBeInspectedSaySo(t *testing.T) {
 	require.ErrorIs(t, err, errors.ErrUnsupported)
 	_, err = p.guard.List(t.Context(), idempotency.Query{})
 	require.ErrorIs(t, err, errors.ErrUnsupported)
-	require.ErrorIs(t, p.guard.Settle(t.Context(), id, idempotency.Settlement{}), errors.ErrUnsupported)
+	require.ErrorIs(t, p.guard.Settle(t.Context(), id, idempotency.Settlement{Release: true}), errors.ErrUnsupported)
 }
 
 func TestOperatorsAreToldWhatIsWrongWithTheStore(t *testing.T) {

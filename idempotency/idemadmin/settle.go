@@ -147,6 +147,7 @@ func (p *page) carryOut(ctx context.Context, id store.ID, d decision) error {
 	}
 	switch d.Decision {
 	case decideRelease:
+		settlement.Release = true
 	case decideComplete:
 		answer, err := d.Answer.answer()
 		if err != nil {

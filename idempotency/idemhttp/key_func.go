@@ -19,7 +19,7 @@ import (
 // form, which it gets on a copy of its own; the request must not be kept. Then
 // [idempotency.Policy].MaxRequestBody also bounds the requests without a key.
 //
-// Not together with [KeyHeader] or [StrictKeys], which are about the header.
+// Not together with [KeyHeader] or [QuotedKeysOnly], which are about the header.
 func KeyFunc(key func(*http.Request) (string, error)) Option {
 	return func(o *options) error {
 		if key == nil {
@@ -40,7 +40,7 @@ func (o *options) checkKeySource() error {
 	case o.keyFunc != nil && o.namedHeaders:
 		return errors.New("KeyFunc and KeyHeader exclude each other: a key comes from one place")
 	case o.keyFunc != nil && o.strictKeys:
-		return errors.New("KeyFunc and StrictKeys exclude each other: StrictKeys is about the header's syntax")
+		return errors.New("KeyFunc and QuotedKeysOnly exclude each other: QuotedKeysOnly is about the header's syntax")
 	}
 	return nil
 }

@@ -185,8 +185,8 @@ func TestKeyFuncExcludesWhatIsAboutTheHeader(t *testing.T) {
 	}{
 		"header after it":      {[]idemhttp.Option{from, idemhttp.KeyHeader("X-Key")}, "KeyFunc and KeyHeader"},
 		"header before it":     {[]idemhttp.Option{idemhttp.KeyHeader("Idempotency-Key"), from}, "KeyFunc and KeyHeader"},
-		"strict keys after it": {[]idemhttp.Option{from, idemhttp.StrictKeys()}, "KeyFunc and StrictKeys"},
-		"strict keys before":   {[]idemhttp.Option{idemhttp.StrictKeys(), from}, "KeyFunc and StrictKeys"},
+		"strict keys after it": {[]idemhttp.Option{from, idemhttp.QuotedKeysOnly()}, "KeyFunc and QuotedKeysOnly"},
+		"strict keys before":   {[]idemhttp.Option{idemhttp.QuotedKeysOnly(), from}, "KeyFunc and QuotedKeysOnly"},
 		"twice":                {[]idemhttp.Option{from, from}, "KeyFunc is given twice"},
 		"nil":                  {[]idemhttp.Option{idemhttp.KeyFunc(nil)}, "KeyFunc: the function is nil"},
 	} {

@@ -87,8 +87,8 @@ type Mux interface {
 // pattern for a method that is never protected, such as GET, is an error unless
 // the policy is [idempotency.KeyOff]; so is a handler that is protected already,
 // or an [http.TimeoutHandler], which belongs outside. Policies are applied over
-// the guard's, left to right. Errors name the route and what is wrong; a pattern
-// that the mux refuses panics there, as always.
+// the guard's, left to right. Errors name the route and what is wrong, the
+// mux's own refusal of a pattern included.
 func (m *Middleware) Handle(mux Mux, pattern string, handler http.Handler, opts ...idempotency.OperationOption) error {
 	if mux == nil {
 		return fmt.Errorf("idemhttp: %s: the mux is nil", pattern)
@@ -103,7 +103,17 @@ func (m *Middleware) Handle(mux Mux, pattern string, handler http.Handler, opts 
 	if err != nil {
 		return err
 	}
-	mux.Handle(pattern, protect(handler))
+	return mountOn(mux, pattern, protect(handler))
+}
+
+// mountOn also makes an error of a mux's panic about a pattern.
+func mountOn(mux Mux, pattern string, handler http.Handler) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("idemhttp: %s: the mux refuses it: %v", pattern, p)
+		}
+	}()
+	mux.Handle(pattern, handler)
 	return nil
 }
 

@@ -91,10 +91,10 @@ func notForKeys(name string) bool {
 	return strings.HasPrefix(name, "Content-") || strings.HasPrefix(name, "Proxy-")
 }
 
-// StrictKeys accepts keys only as a quoted RFC 9651 string, as the IETF draft
+// QuotedKeysOnly accepts keys only as a quoted RFC 9651 string, as the IETF draft
 // on the Idempotency-Key header demands. By default a bare key is accepted too,
 // and means the same.
-func StrictKeys() Option {
+func QuotedKeysOnly() Option {
 	return func(o *options) error { o.strictKeys = true; return o.checkKeySource() }
 }
 

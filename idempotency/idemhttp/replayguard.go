@@ -12,8 +12,8 @@ import (
 // the caller (a role, a session) may have changed since the answer was recorded.
 // It is called on the request's goroutine, before anything of the record is
 // sent, the Location of an answer without body included. Its error is for the
-// log and the trace hooks; the client gets 403 replay_denied, and the record
-// stays as it is.
+// trace hooks ([idempotency.Finished].Err); the client gets 403 replay_denied, and
+// the record stays as it is.
 type ReplayGuardFunc func(r *http.Request, recorded idempotency.Recorded) error
 
 // ReplayGuard sets a function that is asked before every replay, on all routes.

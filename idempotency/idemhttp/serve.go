@@ -158,7 +158,7 @@ func (rt *route) protect(w http.ResponseWriter, r *http.Request, key string, unr
 		rt.refuse(w, r, rt.op.Reject(r.Context(), bodyCode(err), err))
 		return
 	}
-	if len(body) == 0 && bodyWasThere(r) {
+	if bodyWasRead(r, body) {
 		rt.misplaced(w, r, "a middleware outside has read the request body of operation "+rt.op.Name()+
 			", so that it cannot be compared with that of a duplicate")
 		return
@@ -191,14 +191,14 @@ func (rt *route) scope(r *http.Request, body []byte) (string, error) {
 	return rt.m.opts.scope(given)
 }
 
-// bodyWasThere reports whether a request that reads as empty had a body, which
-// somebody else has read. It is noticed by its announced length, or by a form
-// that was parsed. A body of unknown length (chunked, or HTTP/2 without a
-// Content-Length) leaves neither: it may have been empty, so the request is
-// taken for one without a body. Nor is it noticed if only the beginning was read:
-// then the rest counts.
-func bodyWasThere(r *http.Request) bool {
-	return r.ContentLength > 0 || len(r.PostForm) > 0 || r.MultipartForm != nil
+// bodyWasRead reports whether somebody else has read the body, or some of it,
+// before. It is noticed by the announced length, or by a form that was parsed. A
+// body of unknown length (chunked, or HTTP/2 without a Content-Length) leaves
+// neither: it may have been empty, or as short as what is left.
+func bodyWasRead(r *http.Request, body []byte) bool {
+	announced := r.ContentLength > 0 && int64(len(body)) != r.ContentLength
+	parsed := len(body) == 0 && (len(r.PostForm) > 0 || r.MultipartForm != nil)
+	return announced || parsed
 }
 
 // withBody gives a request, which must be a copy, the body that has been read:

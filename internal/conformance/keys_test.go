@@ -214,7 +214,7 @@ func TestK19_HeaderNamesAndAliases(t *testing.T) {
 
 func TestStrictKeysAcceptTheQuotedFormOnly(t *testing.T) {
 	t.Parallel()
-	s := newService(t, setup{http: []idemhttp.Option{idemhttp.GlobalScope(), idemhttp.StrictKeys()}})
+	s := newService(t, setup{http: []idemhttp.Option{idemhttp.GlobalScope(), idemhttp.QuotedKeysOnly()}})
 	requireProblem(t, send(t, s.URL, call{key: "abc"}), 400, "idempotency_key_invalid")
 	requireExecuted(t, send(t, s.URL, call{key: `"abc"`}))
 }
