@@ -128,8 +128,9 @@ func (a *attempt) lost(reason lease.Reason) {
 	if reason == lease.ReasonClosed {
 		cause = fmt.Errorf("%w: shutdown did not wait any longer", ErrDraining)
 	}
+	over := a.over.Load() // before the handler can hear of it, and return
 	a.cancel(cause)
-	if a.over.Load() {
+	if over {
 		return // a renewal met the ending under way: that is no loss
 	}
 	a.guard.leaseLost(LeaseLost{Operation: a.op.name, ID: a.id.Short(), Reason: reason.String()})

@@ -21,6 +21,11 @@
 // loads nothing from anywhere, and is never cached. A proxy in front must keep
 // the Host field, by which an origin is told.
 //
+// End that listener last: after [idempotency.Guard.Shutdown] and the end of the
+// service's own listeners, and before the store is closed. The page goes on to
+// work while the guard drains, which is when somebody may want to see what still
+// runs.
+//
 // # What it shows
 //
 // Never a key or a scope: a store has only their digests. Whoever knows an
@@ -49,10 +54,13 @@
 //	POST find                 {"operation": "…", "scope": "…", "key": "…"}
 //	POST records/{id}/settle  {"decision": "release|complete|purge", "token": 1, "running": false,
 //	                           "by": "…", "reason": "…",
-//	                           "answer": {"status": 201, "header": {"Location": ["…"]}, "body": "…"}}
+//	                           "answer": {"status": 201, "header": {"Location": "…"}, "body": "…"}}
 //
 // Posts have Content-Type application/json, and answer with the record. A body is
 // one object and nothing behind it: names that are unknown, repeated or spelled
-// in another case are refused. Errors are RFC 9457 problems. All links are relative, so that the page can be mounted
-// under any prefix.
+// in another case are refused, as are unknown names in a query. A header field's
+// value is a string or a list of strings. Under [Operator], by is left out, or is
+// who is signed in. Errors are RFC 9457 problems; that of a decision that was
+// refused has the record as it is now, as "record". All links are relative, so
+// that the page can be mounted under any prefix.
 package idemadmin

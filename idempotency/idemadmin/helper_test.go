@@ -177,6 +177,19 @@ func (d *desk) follow(from string, w *httptest.ResponseRecorder) *httptest.Respo
 // blind is a store that cannot be inspected.
 type blind struct{ store.Store }
 
+// fading is a store that is lost after some more looks, if a number is set.
+type fading struct {
+	*memstore.Store
+	looks *int
+}
+
+func (f fading) Inspect(ctx context.Context, id store.ID) (store.Sighting, error) {
+	if *f.looks--; *f.looks == 0 {
+		return store.Sighting{}, store.ErrUnavailable
+	}
+	return f.Store.Inspect(ctx, id)
+}
+
 // broken is a store whose records cannot be had.
 type broken struct {
 	store.Store

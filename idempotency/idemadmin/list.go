@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
+	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -31,8 +33,18 @@ type filter struct {
 	Scope, ID string
 }
 
+// words are what a URL's query may say.
+func words() []string {
+	return []string{"operation", "state", "older_than", "younger_than", "scope", "id", "limit", "cursor"}
+}
+
 // readFilter reads the words of a URL's query. Errors name the word.
 func readFilter(values url.Values) (filter, error) {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if !slices.Contains(words(), name) {
+			return filter{}, invalid("There is no filter " + strconv.Quote(name) + ". There are: " + strings.Join(words(), ", ") + ".")
+		}
+	}
 	f := filter{Scope: strings.ToLower(values.Get("scope")), ID: strings.ToLower(values.Get("id"))}
 	f.query = idempotency.Query{Operation: values.Get("operation"), Cursor: values.Get("cursor"), Limit: defaultRows}
 	var err error
@@ -126,6 +138,9 @@ func (p *page) list(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	found, err := p.search(r.Context(), f)
+	if f.query.Cursor != "" && errors.Is(err, store.ErrInvalid) {
+		err = invalid("The cursor is not one of this store: begin again.")
+	}
 	if err != nil {
 		p.fail(w, r, err)
 		return
@@ -158,6 +173,7 @@ type listPage struct {
 	Paged      bool   // it does not begin at the beginning
 	Filtered   bool
 	Refined    bool // by more than the state
+	Sorted     bool // more than one state, on more than one page
 }
 
 // tab is one state to look at, or all.
@@ -171,7 +187,7 @@ type choice struct{ Value, Text string }
 func (p *page) listing(r *http.Request, f filter, found idempotency.Listing, rows []recordView) listPage {
 	values := r.URL.Query()
 	query := make(map[string]string)
-	for _, name := range []string{"operation", "state", "older_than", "younger_than", "scope", "id", "limit"} {
+	for _, name := range words() {
 		query[name] = values.Get(name)
 	}
 	l := listPage{
@@ -183,6 +199,7 @@ func (p *page) listing(r *http.Request, f filter, found idempotency.Listing, row
 	l.Filtered = l.Refined || f.query.State != store.Absent
 	if found.Next != "" {
 		l.Next = with(values, "cursor", found.Next)
+		l.Sorted = f.query.State == store.Absent
 	}
 	byAttention(rows)
 	return l
@@ -227,12 +244,16 @@ func with(values url.Values, name, value string) string {
 
 // ages are the choices of a form, with those of the URL if they are others.
 func ages(values url.Values) []choice {
-	list := []choice{{"1m", "1 minute"}, {"10m", "10 minutes"}, {"1h", "1 hour"}, {"24h", "1 day"}}
+	list := []string{"1m", "10m", "1h", "24h"}
 	for _, name := range []string{"older_than", "younger_than"} {
-		own := choice{values.Get(name), values.Get(name)}
-		if own.Value != "" && !slices.ContainsFunc(list, func(c choice) bool { return c.Value == own.Value }) {
+		if own := values.Get(name); own != "" && !slices.Contains(list, own) {
 			list = append(list, own)
 		}
 	}
-	return list
+	choices := make([]choice, 0, len(list))
+	for _, value := range list {
+		d, _ := time.ParseDuration(value) // it has been read before
+		choices = append(choices, choice{value, exact(d)})
+	}
+	return choices
 }

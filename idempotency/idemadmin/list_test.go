@@ -2,6 +2,7 @@ package idemadmin_test
 
 import (
 	"fmt"
+	"html"
 	"net/url"
 	"strings"
 	"testing"
@@ -90,12 +91,15 @@ func TestBadFiltersAreNamed(t *testing.T) {
 	for query, says := range map[string]string{
 		"state=odd": "state", "older_than=soon": "older_than", "younger_than=-1s": "younger_than",
 		"limit=0": "limit", "limit=501": "limit", "limit=x": "limit", "scope=xyz": "scope", "id=zz": "id",
-		"cursor=nonsense": "store", "id=" + strings.Repeat("a", 65): "id",
+		"cursor=nonsense": "The cursor is not one of this store: begin again.",
+		"status=unknown":  `no filter "status"`, "Limit=5": `"Limit"`, "id=" + strings.Repeat("a", 65): "id",
 	} {
 		w, body := d.call("GET", "/records?"+query, "")
 		assert.Equal(t, 400, w.Code, query)
 		assert.Contains(t, body["detail"], says, query)
-		assert.Equal(t, 400, d.browse("/?"+query).Code, query)
+		w = d.browse("/?" + query)
+		assert.Equal(t, 400, w.Code, query)
+		assert.Contains(t, html.UnescapeString(w.Body.String()), says, query)
 	}
 }
 
@@ -124,6 +128,10 @@ func TestPagesLeadThroughTheWholeList(t *testing.T) {
 	}
 	assert.Equal(t, want, seen)
 
+	const order = "This page lists unknown ones first; others may follow."
+	assert.Contains(t, d.browse("/?limit=7").Body.String(), order)
+	assert.NotContains(t, d.browse("/?limit=100").Body.String(), order, "it is the only page")
 	page := d.browse("/?limit=7&state=completed").Body.String()
+	assert.NotContains(t, page, order)
 	assert.Regexp(t, `href="\?cursor=[^"]+&amp;limit=7&amp;state=completed" rel="next"`, page)
 }

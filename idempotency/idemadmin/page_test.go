@@ -157,13 +157,35 @@ func TestStoreThatDoesNotAnswerIsNoPanicAndNoFalseEmptyList(t *testing.T) {
 				assert.Equal(t, 503, w.Code)
 				assert.Contains(t, w.Body.String(), `role="alert"`)
 				assert.NotContains(t, w.Body.String(), "hunter2")
+				assert.NotContains(t, w.Body.String(), "in effect", "nothing was decided")
 			}
+			_, asked := d.call("POST", "/find", `{"operation":"x","key":"k"}`)
+			assert.NotContains(t, asked["detail"], "in effect")
 			w, body := d.call("GET", "/records", "")
 			assert.Equal(t, 503, w.Code)
 			assert.Equal(t, test.code, body["code"])
 			assert.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
-			w, _ = d.call("POST", "/records/"+d.id("k").String()+"/settle", `{"decision":"release","token":1,"by":"b","reason":"r"}`)
+			w, body = d.call("POST", "/records/"+d.id("k").String()+"/settle", `{"decision":"release","token":1,"by":"b","reason":"r"}`)
 			assert.Equal(t, 503, w.Code)
+			if test.code == "store_unavailable" {
+				assert.Contains(t, body["detail"], "may be in effect")
+			}
 		})
 	}
+}
+
+// Whoever reads only that the store is away would decide again.
+func TestDecisionIsToldAlthoughTheRecordCannotBeShown(t *testing.T) {
+	t.Parallel()
+	records, err := memstore.New()
+	require.NoError(t, err)
+	looks := 0
+	d := newDeskOn(t, fading{records, &looks}, idemadmin.AllowSettling())
+	d.post("k", "unknown")
+	decision := fmt.Sprintf(`{"decision":"release","token":%d,"by":"b","reason":"r"}`, d.token("k"))
+	looks = 2 // one before the decision, none after it
+	w, body := d.call("POST", d.settlePath("k"), decision)
+	assert.Equal(t, 503, w.Code)
+	assert.Contains(t, body["detail"], "The decision is in effect")
+	assert.Equal(t, store.Released, d.state("k"))
 }

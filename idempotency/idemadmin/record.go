@@ -142,6 +142,8 @@ type recordPage struct {
 // who is the part that all forms of a decision have.
 type who struct {
 	Token      int64
+	Attempt    int
+	State      string
 	Running    bool
 	AsksName   bool
 	Operator   string
@@ -151,9 +153,9 @@ type who struct {
 func (p *page) showRecord(w http.ResponseWriter, r *http.Request, status int, view recordView, data recordPage) {
 	data.chrome = p.chrome(r, "Record "+view.Short())
 	data.Record, data.ShowAnswers = view, p.opts.answers
-	own := who{Token: view.Token, Running: view.State == store.Running.String(), AsksName: p.opts.operator == nil}
-	if !own.AsksName {
-		own.Operator = p.operatorName(r)
+	own := who{
+		Token: view.Token, Attempt: view.Attempt, State: view.State,
+		Running: view.State == store.Running.String(), AsksName: !data.Signs, Operator: data.SignedIn,
 	}
 	data.Who = [2]who{own, own}
 	said := &data.Who[0]
@@ -208,23 +210,38 @@ func (p *page) find(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	id, err := p.idAsked(asked.Operation, asked.Part, asked.Scope, asked.Key, asked.ID)
-	switch {
-	case err != nil:
+	if err != nil {
 		p.fail(w, r, err)
-	case !isJSON:
-		seeOther(w, "records/"+id.String())
-	default:
-		p.answerJSON(w, r, id)
+		return
 	}
+	_, known := p.guard.Registered(asked.Operation)
+	p.tell(w, r, id, isJSON, known || asked.ID != "")
 }
 
-func (p *page) answerJSON(w http.ResponseWriter, r *http.Request, id store.ID) {
+// tell answers with what was found. That nothing was, under a name that is not
+// registered, is said at once and not after a redirect: its URL could not hold
+// that without becoming a link that claims it.
+func (p *page) tell(w http.ResponseWriter, r *http.Request, id store.ID, isJSON, known bool) {
+	if known && !isJSON {
+		seeOther(w, "records/"+id.String())
+		return
+	}
 	view, err := p.look(r.Context(), id)
 	if err != nil {
 		p.fail(w, r, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, "application/json", view)
+	if !known && view.State == store.Absent.String() {
+		view.Note = "No operation of that name is registered here."
+	}
+	switch {
+	case isJSON:
+		writeJSON(w, http.StatusOK, "application/json", view)
+	case view.Note != "":
+		p.showRecord(w, r, http.StatusOK, view, recordPage{})
+	default:
+		seeOther(w, "records/"+id.String())
+	}
 }
 
 func (p *page) idAsked(operation, part, scope, key, id string) (store.ID, error) {

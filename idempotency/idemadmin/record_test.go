@@ -124,6 +124,59 @@ func TestKeyIsFoundAndStandsNowhere(t *testing.T) {
 	assert.Equal(t, "unknown", body["state"])
 }
 
+// A misspelled name looks like a key that was never seen.
+func TestFindSaysThatTheOperationIsNotRegistered(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.post("k", "")
+	const note = "No operation of that name is registered here."
+	for _, test := range []struct {
+		name, operation, key string
+		told                 bool
+	}{
+		{"misspelled", "POST /pays", "k", true},
+		{"registered, never seen", operation, "never", false},
+		{"registered and seen", operation, "k", false},
+	} {
+		w, body := d.call("POST", "/find", `{"operation":"`+test.operation+`","scope":"acme","key":"`+test.key+`"}`)
+		assert.Equal(t, 200, w.Code, test.name)
+		form := url.Values{"operation": {test.operation}, "scope": {"acme"}, "key": {test.key}}
+		w = d.submit("/find", form)
+		if !test.told {
+			assert.Nil(t, body["note"], test.name)
+			assert.NotContains(t, d.follow("/find", w).Body.String(), note, test.name)
+			continue
+		}
+		assert.Equal(t, "absent", body["state"])
+		assert.Equal(t, note, body["note"])
+		assert.Equal(t, 200, w.Code)
+		assert.Contains(t, w.Body.String(), note)
+		assert.Contains(t, w.Body.String(), `class="state absent"`)
+		assert.Contains(t, w.Body.String(), `class="brand" href="./"`)
+	}
+	_, body := d.call("POST", "/find", `{"id":"`+d.id("never").String()+`"}`)
+	assert.Nil(t, body["note"], "no name was said")
+}
+
+func TestPageWords(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, idemadmin.AllowSettling())
+	d.post("lost", "unknown")
+	d.post("done", "")
+	list := d.browse("/").Body.String()
+	assert.Contains(t, list, ">effect marked</span>")
+	assert.Contains(t, list, `<th scope="col">Id</th>`)
+	assert.Contains(t, list, `<option value="10m">10 min</option>`)
+	assert.Contains(t, d.browse("/?older_than=90s").Body.String(), `<option value="90s" selected>1 min 30 s</option>`)
+	lost := d.browse("/records/" + d.id("lost").String()).Body.String()
+	assert.Contains(t, lost, "<strong>the next request with it runs the operation again</strong>")
+	assert.Contains(t, lost, "<dt>Kept until</dt>")
+	assert.Regexp(t, `<dt>Lease</dt><dd>\d+ (s|min)</dd>`, lost)
+	done := d.browse("/records/" + d.id("done").String()).Body.String()
+	assert.Contains(t, done, "The recorded answer")
+	assert.NotContains(t, done, "Encoding")
+}
+
 func TestFindKnowsGlobalScopePartsAndUUIDs(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

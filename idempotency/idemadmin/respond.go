@@ -35,7 +35,7 @@ func refusalOf(err error) refusal {
 	switch {
 	case errors.Is(err, idempotency.ErrSettleRefused):
 		return refusal{http.StatusConflict, "settle_refused", "Refused: the record is not, or no longer, " +
-			"what the decision was made on. This is what it is now."}
+			"what the decision was made on."}
 	case errors.Is(err, store.ErrInvalid):
 		return invalid("The store does not take that: " + err.Error())
 	case errors.Is(err, idempotency.ErrRecordUnreadable):
@@ -43,7 +43,16 @@ func refusalOf(err error) refusal {
 			"There is a record that cannot be read: it is damaged, foreign or of a newer version. It was left as it is."}
 	}
 	return refusal{http.StatusServiceUnavailable, string(idempotency.ErrStoreUnavailable),
-		"The store does not answer. A decision that was being sent may be in effect: look again."}
+		"The store does not answer. Try again."}
+}
+
+// doubtful is for an error of a decision that was being sent.
+func doubtful(err error) error {
+	refused := refusalOf(err)
+	if refused.code == string(idempotency.ErrStoreUnavailable) {
+		refused.detail = "The store does not answer. The decision that was being sent may be in effect: look again."
+	}
+	return refused
 }
 
 // chrome is what all pages have.
@@ -52,6 +61,9 @@ type chrome struct {
 	Style    template.CSS
 	Root     string // the way to the first page
 	Settling bool
+	// Signs says that somebody else knows who asks, SignedIn who that is.
+	Signs    bool
+	SignedIn string
 }
 
 func (p *page) chrome(r *http.Request, title string) chrome {
@@ -60,7 +72,11 @@ func (p *page) chrome(r *http.Request, title string) chrome {
 	if root == "" {
 		root = "./"
 	}
-	return chrome{Title: title, Style: p.style, Root: root, Settling: p.opts.settling}
+	c := chrome{Title: title, Style: p.style, Root: root, Settling: p.opts.settling}
+	if p.opts.operator != nil {
+		c.Signs, c.SignedIn = true, p.operatorName(r)
+	}
+	return c
 }
 
 // wantsHTML tells a browser from a program.
@@ -95,9 +111,18 @@ func (p *page) fail(w http.ResponseWriter, r *http.Request, err error) {
 		}{p.chrome(r, http.StatusText(why.status)), why.status, why.detail})
 		return
 	}
-	writeJSON(w, why.status, "application/problem+json", map[string]any{
+	writeProblem(w, why, nil)
+}
+
+// writeProblem says why not, and may show the record that it is about.
+func writeProblem(w http.ResponseWriter, why refusal, about *recordView) {
+	problem := map[string]any{
 		"title": http.StatusText(why.status), "status": why.status, "code": why.code, "detail": why.detail,
-	})
+	}
+	if about != nil {
+		problem["record"] = about
+	}
+	writeJSON(w, why.status, "application/problem+json", problem)
 }
 
 // seeOther redirects relatively: an absolute path would lose the prefix under

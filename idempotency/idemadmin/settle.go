@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -28,6 +29,9 @@ type decision struct {
 	By       string    `json:"by"`
 	Reason   string    `json:"reason"`
 	Answer   *supplied `json:"answer"`
+	// Attempt and State are what a form's page showed.
+	Attempt int    `json:"-"`
+	State   string `json:"-"`
 }
 
 // supplied is the answer that an operator found out.
@@ -56,21 +60,45 @@ func (p *page) settle(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var d decision
-	isJSON, err := read(r, func() { d = decisionIn(r) }, &d)
+	isJSON, err := read(r, func() { d = p.decisionIn(r) }, &d)
 	if err == nil {
 		err = p.decide(r, id, d)
 	}
 	switch {
-	case isJSON && err != nil:
-		p.fail(w, r, err)
 	case isJSON:
-		p.answerJSON(w, r, id)
+		p.answerJSON(w, r, id, err)
 	case err != nil:
 		p.refuse(w, r, id, d, err)
 	default:
 		seeOther(w, "../"+id.String()+"?settled="+d.Decision+"&token="+strconv.FormatInt(d.Token, 10))
 	}
 }
+
+// answerJSON answers with the record as it is now, why ever it is so.
+func (p *page) answerJSON(w http.ResponseWriter, r *http.Request, id store.ID, why error) {
+	refused := errors.Is(why, idempotency.ErrSettleRefused)
+	if why != nil && !refused {
+		p.fail(w, r, why)
+		return
+	}
+	view, err := p.look(r.Context(), id)
+	switch {
+	case refused && err != nil:
+		p.fail(w, r, why)
+	case refused:
+		said := refusalOf(why)
+		said.detail += thisIsNow
+		writeProblem(w, said, &view)
+	case err != nil:
+		lost := refusalOf(err)
+		lost.detail = "The decision is in effect, but the record cannot be shown: " + lost.detail
+		p.fail(w, r, lost)
+	default:
+		writeJSON(w, http.StatusOK, "application/json", view)
+	}
+}
+
+const thisIsNow = " This is what it is now."
 
 // refuse shows the record as it is now, with what was typed.
 func (p *page) refuse(w http.ResponseWriter, r *http.Request, id store.ID, d decision, why error) {
@@ -80,16 +108,39 @@ func (p *page) refuse(w http.ResponseWriter, r *http.Request, id store.ID, d dec
 		return
 	}
 	refused := refusalOf(why)
+	if errors.Is(why, idempotency.ErrSettleRefused) {
+		refused.detail += d.since(view) + thisIsNow
+	}
 	p.showRecord(w, r, refused.status, view, recordPage{Trouble: refused.detail, Said: d})
 }
 
-func decisionIn(r *http.Request) decision {
+// since says what has become another than the form showed, as far as that is
+// known.
+func (d decision) since(now recordView) string {
+	var changes []string
+	if d.Attempt > 0 && now.Attempt > 0 && d.Attempt != now.Attempt {
+		changes = append(changes, fmt.Sprintf("attempt %d → %d", d.Attempt, now.Attempt))
+	}
+	if seen, err := stateOf(d.State); err == nil && seen != store.Absent && d.State != now.State {
+		changes = append(changes, "state "+d.State+" → "+now.State)
+	}
+	if changes == nil {
+		return ""
+	}
+	return " Since then: " + strings.Join(changes, ", ") + "."
+}
+
+func (p *page) decisionIn(r *http.Request) decision {
 	form := r.PostForm
 	d := decision{
 		Decision: form.Get("decision"), Running: form.Get("running") != "",
-		By: form.Get("by"), Reason: form.Get("reason"),
+		Reason: form.Get("reason"), State: form.Get("state"),
+	}
+	if p.opts.operator == nil { // or else no form asks for it
+		d.By = form.Get("by")
 	}
 	d.Token, _ = strconv.ParseInt(form.Get("token"), 10, 64) // 0 is nobody's token
+	d.Attempt, _ = strconv.Atoi(form.Get("attempt"))         // 0 is nobody's attempt
 	if d.Decision != decideComplete {
 		return d
 	}
@@ -113,10 +164,14 @@ const (
 // decide checks what only this page asks for, and hands the rest to the guard.
 func (p *page) decide(r *http.Request, id store.ID, d decision) error {
 	if p.opts.operator != nil {
-		d.By = p.operatorName(r)
-		if d.By == "" {
+		name := p.operatorName(r)
+		switch {
+		case name == "":
 			return refusal{http.StatusForbidden, "nobody", "Nobody is signed in, and decisions are made under a name."}
+		case d.By != "" && d.By != name:
+			return invalid("by is not who is signed in: leave it out.")
 		}
+		d.By = name
 	}
 	d.By, d.Reason = strings.TrimSpace(d.By), strings.TrimSpace(d.Reason)
 	switch {
@@ -129,7 +184,11 @@ func (p *page) decide(r *http.Request, id store.ID, d decision) error {
 	case d.Token <= 0:
 		return invalid("The token of the attempt is missing: a decision holds for one attempt.")
 	}
-	return p.carryOut(r.Context(), id, d)
+	err := p.carryOut(r.Context(), id, d)
+	if err == nil || errors.Is(err, idempotency.ErrSettleRefused) {
+		return err
+	}
+	return doubtful(err)
 }
 
 // operatorName is the name of who asks, as much of it as a decision takes: an

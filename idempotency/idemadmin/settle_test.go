@@ -105,17 +105,31 @@ func TestDecisionOnAnEarlierAttemptIsRefused(t *testing.T) {
 	d := newDesk(t, idemadmin.AllowSettling())
 	d.post("k", "unknown")
 	stale := d.form("k", "complete")
+	stale.Set("attempt", "1")
+	stale.Set("state", "running")
 	require.Equal(t, 303, d.submit(d.settlePath("k"), d.form("k", "release")).Code)
 	d.post("k", "unknown")
 	w := d.submit(d.settlePath("k"), stale)
 	assert.Equal(t, 409, w.Code)
 	page := w.Body.String()
 	assert.Contains(t, page, "no longer")
+	assert.Contains(t, page, "Since then: attempt 1 → 2, state running → unknown. This is what it is now.")
+	assert.Contains(t, page, `name="attempt" value="2"`)
+	assert.Contains(t, page, `name="state" value="unknown"`)
 	assert.Contains(t, page, `class="state unknown"`, "what it is now")
 	assert.Contains(t, page, "asked the bank", "what was typed is not lost")
 	assert.Contains(t, page, "line 1\nline 2")
 	assert.NotContains(t, page, stale.Get("token"), "but the next decision is about the new attempt")
 	assert.Equal(t, store.Unknown, d.state("k"))
+
+	w, body := d.call("POST", d.settlePath("k"), fmt.Sprintf(`{"decision":"release","token":%s,"by":"b","reason":"r"}`, stale.Get("token")))
+	assert.Equal(t, 409, w.Code)
+	assert.Equal(t, "settle_refused", body["code"])
+	assert.Contains(t, body["detail"], "This is what it is now.")
+	now := body["record"].(map[string]any)
+	assert.Equal(t, "unknown", now["state"])
+	assert.InDelta(t, 2, now["attempt"], 0)
+	assert.InDelta(t, float64(d.token("k")), now["token"], 0)
 }
 
 func TestRunningAttemptIsTakenAwayOnlyWhenSaid(t *testing.T) {
@@ -202,6 +216,40 @@ func TestOperatorsNameComesFromTheRequest(t *testing.T) {
 	require.Len(t, settled, 1)
 	assert.Equal(t, "Grace", settled[0].By)
 	assert.Equal(t, "asked the bank", settled[0].Reason)
+}
+
+// Who is signed in decides: the name is on every page, and a program that says
+// another one is mistaken.
+func TestSignedInOperatorIsNamedAndNotContradicted(t *testing.T) {
+	t.Parallel()
+	user := func(r *http.Request) string { return r.Header.Get("X-User") }
+	d := newDesk(t, idemadmin.AllowSettling(), idemadmin.Operator(user))
+	d.post("k", "unknown")
+	ask := func(method, path, name, body string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(method, "/ops"+path, strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("X-User", name)
+		if method == http.MethodGet {
+			r.Header.Set("Accept", "text/html")
+		}
+		return d.serve(r)
+	}
+	for _, path := range []string{"/", "/records/" + d.id("k").String(), "/?state=odd"} {
+		page := ask("GET", path, "Grace", "").Body.String()
+		assert.Contains(t, page, "signed in as <strong>Grace</strong>")
+		assert.NotContains(t, page, "no authentication of its own")
+		assert.Contains(t, ask("GET", path, "", "").Body.String(), "nobody is signed in")
+	}
+	decision := func(by string) string {
+		return fmt.Sprintf(`{"decision":"release","token":%d,"reason":"r"%s}`, d.token("k"), by)
+	}
+	w := ask("POST", d.settlePath("k"), "Grace", decision(`,"by":"Ada"`))
+	assert.Equal(t, 400, w.Code)
+	assert.Contains(t, w.Body.String(), "by is not who is signed in")
+	assert.Equal(t, store.Unknown, d.state("k"))
+	assert.Equal(t, 200, ask("POST", d.settlePath("k"), "Grace", decision(`,"by":"Grace"`)).Code)
+	require.Len(t, d.settledBy(), 1)
+	assert.Equal(t, "Grace", d.settledBy()[0].By)
 }
 
 // What the operator cannot change must not keep the operator from deciding.

@@ -30,7 +30,10 @@ type recordView struct {
 	Lease     string     `json:"lease,omitempty"`
 	Codec     string     `json:"codec,omitempty"`
 	Omitted   string     `json:"omitted,omitempty"`
+	Note      string     `json:"note,omitempty"`
 	Answer    *shownBody `json:"answer,omitempty"`
+
+	lease time.Duration
 }
 
 func viewOf(s idempotency.Status) recordView {
@@ -42,7 +45,7 @@ func viewOf(s idempotency.Status) recordView {
 	v.Operation, v.Scope = s.Operation, hex.EncodeToString(s.Scope[:])
 	v.Token, v.Attempt, v.Marked, v.Waiters = int64(s.Token), s.Attempt, s.Marked, s.Waiters
 	v.FirstSeen, v.Started, v.Finished, v.Expires, v.Now = at(s.Created), at(s.Started), at(s.Finished), at(s.Expires), at(s.Now)
-	v.Lease = s.Lease.String()
+	v.Lease, v.lease = s.Lease.String(), s.Lease
 	if s.State == store.Running || s.State == store.Unknown && s.Finished.IsZero() {
 		v.LeaseEnd = at(s.LeaseEnd)
 	}
@@ -63,6 +66,9 @@ func (v recordView) ShortScope() string { return v.Scope[:min(8, len(v.Scope))] 
 
 // Lapsed says that the attempt is of unknown outcome because its lease ended.
 func (v recordView) Lapsed() bool { return v.State == "unknown" && v.Finished == nil }
+
+// LeaseLength is for people.
+func (v recordView) LeaseLength() string { return exact(v.lease) }
 
 func (v recordView) started() time.Time {
 	if v.Started == nil {
@@ -103,6 +109,24 @@ func (m moment) Relative() string {
 		return "just now"
 	}
 	return span(d) + " ago"
+}
+
+// exact writes a duration to the millisecond, in the units of [span].
+func exact(d time.Duration) string {
+	var parts []string
+	for _, unit := range []struct {
+		size time.Duration
+		name string
+	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "min"}, {time.Second, "s"}, {time.Millisecond, "ms"}} {
+		if n := d / unit.size; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, unit.name))
+			d %= unit.size
+		}
+	}
+	if parts == nil {
+		return "0 s"
+	}
+	return strings.Join(parts, " ")
 }
 
 // span writes a duration of a second or more in at most two units.

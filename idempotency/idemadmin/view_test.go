@@ -30,6 +30,20 @@ func TestRelativeTimes(t *testing.T) {
 	assert.Equal(t, "2026-11-22 19:00:00 UTC", momentOf(now, now).Clock())
 }
 
+func TestExactDurations(t *testing.T) {
+	t.Parallel()
+	for d, want := range map[time.Duration]string{
+		0:                          "0 s",
+		250 * time.Millisecond:     "250 ms",
+		1500 * time.Millisecond:    "1 s 500 ms",
+		90 * time.Second:           "1 min 30 s",
+		24 * time.Hour:             "1 d",
+		25*time.Hour + time.Second: "1 d 1 h 1 s",
+	} {
+		assert.Equal(t, want, exact(d), d.String())
+	}
+}
+
 func TestOnlyTextIsShownAsText(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string]bool{

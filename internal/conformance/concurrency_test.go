@@ -78,15 +78,15 @@ func TestC2_ConflictSaysWhatToDo(t *testing.T) {
 func TestC9_RecordThatVanishesBeforeItIsReadIsClaimedAnew(t *testing.T) {
 	t.Parallel()
 	rdb := shared.Server(t).Client(t)
-	gap := &pipelineGap{}
+	gap := &pipelineGap{between: func(ctx context.Context, claim redis.Cmder) {
+		record, _ := claim.Args()[3].(string)
+		assert.NoError(t, shared.Server(t).Client(t).Del(ctx, record).Err())
+	}}
 	rdb.AddHook(gap)
 	s := newService(t, setup{redis: rdb})
 	c := call{key: newKey()}
 	requireExecuted(t, send(t, s.URL, c))
-	gap.between = func(ctx context.Context, claim redis.Cmder) {
-		record, _ := claim.Args()[3].(string)
-		assert.NoError(t, shared.Server(t).Client(t).Del(ctx, record).Err())
-	}
+	gap.armed.Store(true)
 	second := send(t, s.URL, c)
 	requireExecuted(t, second)
 	assert.True(t, gap.done.Load())
@@ -98,6 +98,7 @@ func TestC9_RecordThatVanishesBeforeItIsReadIsClaimedAnew(t *testing.T) {
 // pipelineGap does something between the two commands of a claim, once.
 type pipelineGap struct {
 	between func(ctx context.Context, claim redis.Cmder)
+	armed   atomic.Bool
 	done    atomic.Bool
 }
 
@@ -106,7 +107,7 @@ func (g *pipelineGap) ProcessHook(next redis.ProcessHook) redis.ProcessHook { re
 
 func (g *pipelineGap) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		if g.between == nil || len(cmds) != 2 || cmds[1].Name() != "get" || g.done.Swap(true) {
+		if !g.armed.Load() || len(cmds) != 2 || cmds[1].Name() != "get" || g.done.Swap(true) {
 			return next(ctx, cmds)
 		}
 		if err := next(ctx, cmds[:1]); err != nil {

@@ -3,6 +3,7 @@ package conformance_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -12,8 +13,17 @@ import (
 	"github.com/reprise-go/reprise/internal/redistest"
 )
 
-// The first re-check comes after 400 ms at the earliest. What is heard is known
-// within a few; the bounds of these tests lie in between, and over many rounds.
+// requireHeard asserts that what happened became known by the notification. That
+// takes a few milliseconds, and a moment now and then on a busy machine; without
+// it, each time would be one of the re-checks', the first after 400 ms at the
+// earliest, of which work has already taken 100.
+func requireHeard(t *testing.T, late []time.Duration) {
+	t.Helper()
+	slices.Sort(late)
+	median := late[len(late)/2]
+	t.Logf("known after %v, at worst %v", median, late[len(late)-1])
+	require.Less(t, median, 200*time.Millisecond)
+}
 
 // atWork gives a crowd the time to be subscribed, which cannot be seen from
 // outside.
@@ -24,7 +34,7 @@ func TestC3_C7_WaiterIsToldAsSoonAsTheHandlerHasEnded(t *testing.T) {
 	const rounds = 20
 	handler, started, goOn := ending(t)
 	nodes := newNodes(t, 2, setup{handler: handler, policy: waits(20 * time.Second)})
-	var late time.Duration
+	var late []time.Duration
 	for round := range rounds {
 		c := call{key: newKey()}
 		waits := nodes[round%2] // on the owner's node, and on another
@@ -36,11 +46,10 @@ func TestC3_C7_WaiterIsToldAsSoonAsTheHandlerHasEnded(t *testing.T) {
 		goOn <- 201
 		ended := time.Now()
 		answer := <-second
-		late += time.Since(ended)
+		late = append(late, time.Since(ended))
 		requireReplay(t, <-first, answer)
 	}
-	t.Logf("%v each", late/rounds)
-	assert.Less(t, late, rounds*200*time.Millisecond, "re-checks would take twice as long")
+	requireHeard(t, late)
 	assert.Equal(t, rounds, runsOf(nodes))
 }
 
@@ -92,18 +101,17 @@ func TestC6_OneOfTheWaitersTakesOver(t *testing.T) {
 			haveWaitingInAll(t, nodes, waiting)
 			atWork()
 
-			var late time.Duration
+			var late []time.Duration
 			for failure := range failures {
 				goOn <- 503
 				ended := time.Now()
 				next(t, "somebody takes over", started)
-				late += time.Since(ended)
+				late = append(late, time.Since(ended))
 				haveWaitingInAll(t, nodes, int64(waiting-failure-1))
 				atWork()
 				require.Empty(t, started, "the others go on waiting")
 			}
-			t.Logf("taken over after %v each", late/failures)
-			assert.Less(t, late, failures*250*time.Millisecond, "re-checks would take twice as long")
+			requireHeard(t, late)
 			time.Sleep(2 * time.Second) // each of the others looks again
 			require.Empty(t, started)
 			goOn <- 201

@@ -187,6 +187,9 @@ func TestPageIsStyledAndFitsAPhone(t *testing.T) {
 			look(t, tab, width, scheme)
 			visit(t, tab, d.Admin)
 			assertFits(t, tab, width)
+			if width > 1000 {
+				assert.InDelta(t, bottom(t, tab, "input[name=key]"), bottom(t, tab, "form[method=post] button"), 1, "Find is beside its fields")
+			}
 			papers[evaluate[string](t, tab, `getComputedStyle(document.body).backgroundColor`)] = true
 			for _, state := range []string{"unknown", "completed", "released"} {
 				visit(t, tab, d.Admin+"?state="+state)

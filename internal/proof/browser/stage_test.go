@@ -98,6 +98,12 @@ func look(t *testing.T, tab context.Context, width int64, scheme string) {
 	require.NoError(t, err)
 }
 
+// bottom is where an element ends on the page.
+func bottom(t *testing.T, tab context.Context, selector string) float64 {
+	t.Helper()
+	return evaluate[float64](t, tab, fmt.Sprintf("document.querySelector(%q).getBoundingClientRect().bottom", selector))
+}
+
 // desk is the reference service with its operator's page.
 type desk struct {
 	*paytest.Process
