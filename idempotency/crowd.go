@@ -35,6 +35,7 @@ type crowdKey struct {
 // crowd is there from when its leader asks until nobody waits.
 //
 //	enter ──first──▶ leader asks ──claimed──▶ runs; the others wait for it
+//	  │                  ├─no answer──▶ is told; for the others it is asked once more
 //	  │                  ├─in progress──▶ waits like the others
 //	  └─others──▶ wait ◀─┘                 │ the store's notification, or a re-check
 //	               ▲                       ▼
@@ -131,6 +132,10 @@ func (c *crowd) led(t told, claim store.Claim) (w *waiter) {
 	case t.claimed():
 	case t.err == nil && t.reply.Verdict == store.InProgress:
 		w = c.join()
+	case isOutage(t.err) && c.waiters.Len() > 0:
+		// One call that took too long must not fail them all.
+		c.watch(claim, false)
+		return nil
 	default:
 		c.tellAll(t)
 		return nil
@@ -140,17 +145,17 @@ func (c *crowd) led(t told, claim store.Claim) (w *waiter) {
 		c.close()
 		return nil
 	}
-	c.watch(claim)
+	c.watch(claim, true)
 	return w
 }
 
 // watch starts the goroutine that asks for all. Once the guard is shut down
 // there is none: then the waiters leave by themselves.
-func (c *crowd) watch(claim store.Claim) {
+func (c *crowd) watch(claim store.Claim, heard bool) {
 	if !c.watched && c.workers.enter() {
 		c.watched = true
 		claim.Owner = store.NewOwner()
-		go (&asker{crowd: c, claim: claim}).run()
+		go (&asker{crowd: c, claim: claim, heard: heard}).run()
 	}
 }
 

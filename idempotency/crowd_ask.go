@@ -26,6 +26,7 @@ type asker struct {
 	*crowd
 	claim   store.Claim // its owner is the crowd's own
 	unclear bool        // a claim of that owner was sent and not answered
+	heard   bool        // the store has answered the crowd before
 	asked   time.Time   // the latest
 }
 
@@ -40,9 +41,11 @@ func (a *asker) run() {
 			a.tellAll(told{err: fmt.Errorf("%w: it ended the goroutine", store.ErrUnavailable)})
 		}
 	}()
-	signals, stop := a.guard.watchRecord(a.key.id)
-	defer stop()
-	a.listen(signals)
+	if a.heard || a.ask() {
+		signals, stop := a.guard.watchRecord(a.key.id)
+		defer stop()
+		a.listen(signals)
+	}
 	ended = true
 }
 
@@ -112,6 +115,7 @@ func (a *asker) ask() (more bool) {
 		t := a.send()
 		switch {
 		case t.claimed():
+			a.heard = true
 			if !a.hand(t) {
 				a.guard.releaseUnused(a.key.id, a.claim, t)
 			}
@@ -121,7 +125,8 @@ func (a *asker) ask() (more bool) {
 			a.claim.Owner, a.unclear = store.NewOwner(), false
 			a.note(told{err: fmt.Errorf("%w: a claim was late", store.ErrUnavailable)})
 			return true
-		case t.err == nil && t.reply.Verdict == store.InProgress, isOutage(t.err):
+		case t.err == nil && t.reply.Verdict == store.InProgress, isOutage(t.err) && a.heard:
+			a.heard = true
 			a.note(t)
 			return true
 		default:
