@@ -15,7 +15,7 @@ type request struct {
 	era   int // of the store's memory when it began
 	start *start
 	// caller ends when the caller leaves.
-	caller context.Context //nolint:containedctx // it is judged, not passed on
+	caller context.Context // it is judged, not passed on
 }
 
 // request sends one request and returns when it is answered, or when the
