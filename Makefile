@@ -1,5 +1,6 @@
 # make test    all tests, with the race detector and real servers
-# make lint    formatting, vet, linters, module files
+# make lint    formatting, vet, linters, module files, generated code
+# make generate  the Go code of all .proto files
 # make bench   benchmarks            BENCH=regexp COUNT=n
 # make fuzz    every fuzz target     FUZZTIME=15s
 # make cover   statement coverage of protocol, stores and engine, each at least MIN_COVER %
@@ -10,6 +11,8 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 GOLANGCI_VERSION := v2.15.0
+PROTOC_GEN_GO_VERSION := v1.36.12
+PROTOC_GEN_GO_GRPC_VERSION := v1.6.2
 TEST_TIMEOUT ?= 10m
 FUZZTIME ?= 15s
 BENCH ?= .
@@ -21,6 +24,8 @@ COVERED := ./store ./store/memstore ./store/redisstore ./idempotency ./internal/
 
 BIN := $(CURDIR)/bin
 GOLANGCI := $(BIN)/golangci-lint-$(GOLANGCI_VERSION)
+PROTOC_GEN_GO := $(BIN)/protoc-gen-go-$(PROTOC_GEN_GO_VERSION)
+PROTOC_GEN_GO_GRPC := $(BIN)/protoc-gen-go-grpc-$(PROTOC_GEN_GO_GRPC_VERSION)
 # Each go.mod is a module of its own, which the commands of another do not see.
 MODULES := $(sort $(patsubst %/,%,$(dir $(shell find . -name go.mod -not -path '*/.*/*' -not -path '*/testdata/*'))))
 # $(call each_module,command) runs a command in each of them, to the first failure.
@@ -55,12 +60,43 @@ needed:
 	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$packages
 
 .PHONY: lint
-lint: $(GOLANGCI)
+lint: $(GOLANGCI) generated
 	@unformatted="$$(gofmt -l .)"; [ -z "$$unformatted" ] || { echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; }
 	@$(call each_module,go mod tidy -diff)
 	@$(call each_module,go mod verify)
 	@$(call each_module,go vet ./...)
 	@$(call each_module,$(GOLANGCI) run --config $(CURDIR)/.golangci.yml ./...)
+
+# protoc is whatever the system has (Debian or Ubuntu: installed as root where it
+# is missing, with the files that it imports); what it writes is the plugins'.
+.PHONY: generate generated protoc
+generate: protoc $(PROTOC_GEN_GO) $(PROTOC_GEN_GO_GRPC)
+	@PROTOC_GEN_GO=$(PROTOC_GEN_GO) PROTOC_GEN_GO_GRPC=$(PROTOC_GEN_GO_GRPC) .ci/generate
+
+generated: protoc $(PROTOC_GEN_GO) $(PROTOC_GEN_GO_GRPC)
+	@PROTOC_GEN_GO=$(PROTOC_GEN_GO) PROTOC_GEN_GO_GRPC=$(PROTOC_GEN_GO_GRPC) .ci/generate --check
+
+# A probe rather than a look for the files: they are found relative to protoc.
+protoc:
+	@probe="$$(mktemp -d)"; trap 'rm -rf "$$probe"' EXIT; \
+	echo 'syntax = "proto3"; import public "google/protobuf/descriptor.proto";' >"$$probe/probe.proto"; \
+	works() { protoc -I "$$probe" -o /dev/null "$$probe/probe.proto" >/dev/null 2>&1; }; \
+	works && exit 0; \
+	if ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then \
+		echo "missing, and not installed for want of apt-get or root: protobuf-compiler libprotobuf-dev" >&2; exit 1; \
+	fi; \
+	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends protobuf-compiler libprotobuf-dev; \
+	works
+
+$(PROTOC_GEN_GO):
+	@mkdir -p $(BIN)
+	GOBIN=$(BIN) go install google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GEN_GO_VERSION)
+	@mv $(BIN)/protoc-gen-go $@
+
+$(PROTOC_GEN_GO_GRPC):
+	@mkdir -p $(BIN)
+	GOBIN=$(BIN) go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@$(PROTOC_GEN_GO_GRPC_VERSION)
+	@mv $(BIN)/protoc-gen-go-grpc $@
 
 $(GOLANGCI):
 	@mkdir -p $(BIN)

@@ -1,0 +1,3 @@
+// Package paymentspb is the generated form of payments.proto, the gRPC service of
+// the example.
+package paymentspb

@@ -1,0 +1,128 @@
+package idemgrpc
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/reprise-go/reprise/store"
+)
+
+func answers(t testing.TB) map[string]answer {
+	t.Helper()
+	st, err := proto.Marshal(status.New(codes.NotFound, "none").Proto())
+	require.NoError(t, err)
+	return map[string]answer{
+		"a success": {code: codes.OK, typeName: "a.B", messages: [][]byte{{}}},
+		"a stream":  {code: codes.OK, typeName: "a.B", messages: [][]byte{{1, 2}, {}, make([]byte, 300)}},
+		"an error": {
+			code: codes.NotFound, typeName: "a.B", status: st,
+			header: []entry{{"location", "/1"}}, trailer: []entry{{"x-bin", "\x00\xff"}, {"x-bin", ""}},
+		},
+		"a broken-off stream": {code: codes.NotFound, typeName: "a.B", status: st, messages: [][]byte{{1}}},
+		"without a body":      {code: codes.OK, typeName: "a.B", omitted: store.BodyStreamed},
+	}
+}
+
+func TestAnswersDecodeAsTheyWereEncoded(t *testing.T) {
+	t.Parallel()
+	for name, a := range answers(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			encoded := a.encode(1 << 20)
+			assert.Equal(t, "grpc/1", encoded.Codec)
+			got, err := decodeAnswer(encoded)
+			require.NoError(t, err)
+			assert.Equal(t, encoded, got.encode(1<<20))
+			assert.Equal(t, a.code, got.code)
+			assert.Equal(t, a.header, got.header)
+			assert.Equal(t, a.trailer, got.trailer)
+			assert.Len(t, got.messages, len(a.messages))
+			if a.omitted == store.BodyKept {
+				assert.Len(t, encoded.Body, a.bodySize())
+			}
+		})
+	}
+}
+
+func TestAnswersOverALimitLoseTheirBody(t *testing.T) {
+	t.Parallel()
+	a := answer{code: codes.OK, messages: [][]byte{make([]byte, 97)}, header: []entry{{"location", "/1"}}}
+	require.Equal(t, 99, a.bodySize())
+	assert.Equal(t, store.BodyKept, a.encode(99).Omitted)
+	over := a.encode(98)
+	assert.Equal(t, store.BodyTooLarge, over.Omitted)
+	assert.Empty(t, over.Body)
+	kept, err := decodeAnswer(over)
+	require.NoError(t, err)
+	assert.Equal(t, a.header, kept.header)
+
+	a.trailer = []entry{{"x", strings.Repeat("v", maxMeta)}}
+	over = a.encode(1000)
+	assert.Equal(t, store.BodyTooLarge, over.Omitted)
+	kept, err = decodeAnswer(over)
+	require.NoError(t, err)
+	assert.Empty(t, kept.header)
+}
+
+func TestWhatIsNoAnswerIsRefused(t *testing.T) {
+	t.Parallel()
+	good := answers(t)["an error"].encode(1000)
+	change := func(change func(*store.Answer)) store.Answer {
+		changed := good
+		changed.Meta, changed.Body = append([]byte(nil), good.Meta...), append([]byte(nil), good.Body...)
+		change(&changed)
+		return changed
+	}
+	tests := []struct {
+		name string
+		in   store.Answer
+		want error
+	}{
+		{"another transport's", change(func(a *store.Answer) { a.Codec = "http/1" }), errUnknownCodec},
+		{"cut metadata", change(func(a *store.Answer) { a.Meta = a.Meta[:len(a.Meta)-1] }), errCorruptAnswer},
+		{"longer metadata", change(func(a *store.Answer) { a.Meta = append(a.Meta, 0) }), errCorruptAnswer},
+		{"cut body", change(func(a *store.Answer) { a.Body = a.Body[:len(a.Body)-1] }), errCorruptAnswer},
+		{"another code", change(func(a *store.Answer) { a.Meta[0] = 3 }), errCorruptAnswer},
+		{"no status", change(func(a *store.Answer) { a.Body = []byte{0} }), errCorruptAnswer},
+		{"a body that is missing", change(func(a *store.Answer) { a.Omitted = store.BodySecret }), errCorruptAnswer},
+		{"forbidden metadata", answer{header: []entry{{"grpc-status", "0"}}}.encode(100), errCorruptAnswer},
+		{"nothing", store.Answer{Codec: answerCodec}, errCorruptAnswer},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := decodeAnswer(test.in)
+			require.ErrorIs(t, err, test.want)
+		})
+	}
+}
+
+// Stored answers are whatever a store gives back.
+func FuzzStoredAnswer(f *testing.F) {
+	for _, a := range answers(f) {
+		encoded := a.encode(1 << 20)
+		f.Add(encoded.Meta, encoded.Body, uint8(encoded.Omitted))
+	}
+	m := &method{output: messageType(receiptDescriptor())}
+	f.Fuzz(func(t *testing.T, meta, body []byte, omitted uint8) {
+		recorded := store.Answer{Codec: answerCodec, Meta: meta, Body: body, Omitted: store.Omission(omitted)}
+		a, err := decodeAnswer(recorded)
+		if err != nil {
+			require.ErrorIs(t, err, errCorruptAnswer)
+			return
+		}
+		again := a.encode(1 << 40)
+		assert.Equal(t, recorded.Meta, again.Meta)
+		assert.Equal(t, string(recorded.Body), string(again.Body))
+		if a.code != codes.OK && a.omitted == store.BodyKept {
+			assert.Equal(t, a.code, status.Code(a.statusError()))
+		}
+		_, _, _ = m.decode(recorded) // whatever it says, it does not panic
+	})
+}

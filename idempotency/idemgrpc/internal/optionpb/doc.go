@@ -1,0 +1,3 @@
+// Package optionpb holds declarations of the method options, right and wrong, for
+// tests.
+package optionpb

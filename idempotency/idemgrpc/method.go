@@ -1,0 +1,178 @@
+package idemgrpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/reprise-go/reprise/idempotency"
+)
+
+// ServiceMethod says how one method of a service is protected. Made by
+// [Method], for [Interceptor.Protect].
+type ServiceMethod struct {
+	name string
+	set  methodSettings
+	errs []error
+}
+
+// Method names a method of a service, without the service's name, and says how
+// it is protected: by policies, which are applied over the guard's from left to
+// right; by [idempotency.Reconcile]; and by the options of this package.
+func Method(name string, opts ...idempotency.OperationOption) ServiceMethod {
+	m := ServiceMethod{name: name, set: methodSettings{said: true}}
+	for _, opt := range opts {
+		switch opt := opt.(type) {
+		case nil:
+			m.errs = append(m.errs, errors.New("a nil option"))
+		case methodOption:
+			m.errs = append(m.errs, opt.set(&m.set))
+		case idempotency.Policy:
+			m.set.policy = m.set.policy.Override(opt)
+		default:
+			m.set.others = append(m.set.others, opt)
+		}
+	}
+	return m
+}
+
+// methodSettings is what one source says about a method: its declaration in the
+// .proto, or the Go code.
+type methodSettings struct {
+	// said says that there was something, even if it was empty.
+	said bool
+	// readOnly: declared as free of side effects.
+	readOnly bool
+	policy   idempotency.Policy
+	keyField string
+	// scopeField is a field of the request that is part of the scope.
+	scopeField string
+	exclude    []string
+	keyFrom    KeyFunc
+	others     []idempotency.OperationOption
+}
+
+// KeyFunc finds the key of a call; "" if there is none.
+type KeyFunc func(ctx context.Context, request proto.Message) (string, error)
+
+// methodOption is an option that is for methods only. The embedded policy says
+// nothing; it makes it fit into a list with the engine's options.
+type methodOption struct {
+	idempotency.OperationOption
+	set func(*methodSettings) error
+}
+
+func newMethodOption(set func(*methodSettings) error) idempotency.OperationOption {
+	return methodOption{OperationOption: idempotency.Policy{}, set: set}
+}
+
+// KeyField names the field of the request that carries the key, beside the
+// metadata: "request_id" (AIP-155), or a path such as "meta.request_id" through
+// messages that are neither repeated nor maps. It is a string, an integer or an
+// enum. A call that has both must have them equal. The field does not count in
+// the fingerprint.
+func KeyField(path string) idempotency.OperationOption {
+	return newMethodOption(func(set *methodSettings) error { return setOnce(&set.keyField, path, "KeyField") })
+}
+
+// ScopeField names a field of the request whose value is part of the scope,
+// within that of [Scope]: the same key with another value is another operation.
+// It is a path as that of [KeyField]. A call without the field has no scope.
+func ScopeField(path string) idempotency.OperationOption {
+	return newMethodOption(func(set *methodSettings) error { return setOnce(&set.scopeField, path, "ScopeField") })
+}
+
+func setOnce(field *string, path, name string) error {
+	if path == "" {
+		return fmt.Errorf("%s: the path is empty", name)
+	}
+	if *field != "" {
+		return fmt.Errorf("%s is given twice", name)
+	}
+	*field = path
+	return nil
+}
+
+// Exclude names fields of the request that do not count when a key is presented
+// again, such as the time of sending: paths, also through repeated messages and
+// the values of maps. A message is left out with all that it holds.
+func Exclude(paths ...string) idempotency.OperationOption {
+	return newMethodOption(func(set *methodSettings) error {
+		set.exclude = append(set.exclude, paths...)
+		return nil
+	})
+}
+
+// Off says that a method is not protected: calls pass through.
+func Off() idempotency.OperationOption { return idempotency.Policy{Key: idempotency.KeyOff} }
+
+// KeyFrom sets a function that finds a call's key, in place of metadata and
+// field. The key must have 1 to 255 characters of 0x20 to 0x7E and follow the
+// policy's KeyFormat; an empty one means that there is none. An error is
+// answered with INVALID_ARGUMENT; its text goes to the trace hooks and never to
+// the client. Called on the call's goroutine, and at once for different calls;
+// the request must not be changed or kept.
+func KeyFrom(key KeyFunc) idempotency.OperationOption {
+	return newMethodOption(func(set *methodSettings) error {
+		if key == nil {
+			return errors.New("KeyFrom: the function is nil")
+		}
+		if set.keyFrom != nil {
+			return errors.New("KeyFrom is given twice")
+		}
+		set.keyFrom = key
+		return nil
+	})
+}
+
+// merge puts together what the .proto and the Go code say. What both say must
+// be the same.
+func (s methodSettings) merge(code methodSettings) (methodSettings, error) {
+	errs := contradictions(s.policy, code.policy)
+	merged := methodSettings{
+		said:       s.said || code.said,
+		readOnly:   s.readOnly,
+		policy:     s.policy.Override(code.policy),
+		keyField:   both(&errs, "KeyField", s.keyField, code.keyField),
+		scopeField: both(&errs, "ScopeField", s.scopeField, code.scopeField),
+		exclude:    append(slices.Clone(s.exclude), code.exclude...),
+		keyFrom:    code.keyFrom,
+		others:     append(slices.Clone(s.others), code.others...),
+	}
+	return merged, errors.Join(errs...)
+}
+
+func both(errs *[]error, name, declared, code string) string {
+	if declared != "" && code != "" && declared != code {
+		*errs = append(*errs, fmt.Errorf("%s is %q in the .proto and %q in the code", name, declared, code))
+	}
+	if declared != "" {
+		return declared
+	}
+	return code
+}
+
+// contradictions compares two policies field by field. Lists add up.
+func contradictions(declared, code idempotency.Policy) []error {
+	var errs []error
+	a, b := reflect.ValueOf(declared), reflect.ValueOf(code)
+	for i := range a.NumField() {
+		x, y := a.Field(i), b.Field(i)
+		if x.Kind() == reflect.Slice || x.IsZero() || y.IsZero() || x.Equal(y) {
+			continue
+		}
+		errs = append(errs, fmt.Errorf("Policy.%s is %v in the .proto and %v in the code", a.Type().Field(i).Name, x, y))
+	}
+	return errs
+}
+
+// operationName is a method's name without the leading slash that grpc-go puts
+// before it.
+func operationName(md protoreflect.MethodDescriptor) string {
+	return string(md.Parent().FullName()) + "/" + string(md.Name())
+}

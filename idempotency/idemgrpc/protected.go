@@ -1,0 +1,270 @@
+package idemgrpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/dynamicpb"
+
+	"github.com/reprise-go/reprise/idempotency"
+	"github.com/reprise-go/reprise/store"
+)
+
+// method is a method of a protected service.
+type method struct {
+	in      *Interceptor
+	name    string // the operation's
+	options []idempotency.OperationOption
+	op      *idempotency.Operation
+	policy  idempotency.Policy
+
+	input, output protoreflect.MessageType
+	clientStreams bool
+	keyField      fieldPath // nil: there is none
+	scopeField    fieldPath
+	keyFrom       KeyFunc
+	fingerprinter fingerprinter
+	recorded      []string // metadata that is recorded
+}
+
+func (i *Interceptor) newMethod(md protoreflect.MethodDescriptor, set methodSettings) (*method, error) {
+	base := i.guard.Policy()
+	said := i.opts.waitPolicy(base).Override(set.policy)
+	m := &method{
+		in: i, name: operationName(md), policy: base.Override(said), keyFrom: set.keyFrom,
+		options: append([]idempotency.OperationOption{said}, set.others...),
+		input:   messageType(md.Input()), output: messageType(md.Output()),
+		clientStreams: md.IsStreamingClient(),
+		recorded:      recordedNames(i.opts.metadata, sendable(lower(base.Headers)), set.policy.Headers),
+	}
+	if set.readOnly {
+		return m.readOnly(set)
+	}
+	if err := errors.Join(set.check(), m.policy.Validate(), m.checkStreams()); err != nil {
+		return nil, err
+	}
+	excluded := set.exclude
+	if set.keyField != "" {
+		excluded = append(slices.Clone(excluded), set.keyField)
+	}
+	var errs [3]error
+	m.keyField, errs[0] = optionalPath(md.Input(), set.keyField)
+	m.scopeField, errs[1] = optionalPath(md.Input(), set.scopeField)
+	m.fingerprinter, errs[2] = newFingerprinter(md, m.policy, excluded)
+	return m, errors.Join(errs[:]...)
+}
+
+// readOnly is a method that is declared as free of side effects.
+func (m *method) readOnly(set methodSettings) (*method, error) {
+	if set.said && set.policy.Key != idempotency.KeyOff {
+		return nil, errors.New("it is declared NO_SIDE_EFFECTS, and is not protected for that, but something is said about its protection")
+	}
+	m.policy.Key = idempotency.KeyOff
+	m.options = append(m.options, Off())
+	return m, nil
+}
+
+// check finds what cannot be meant.
+func (s methodSettings) check() error {
+	var errs []error
+	if s.keyFrom != nil && s.keyField != "" {
+		errs = append(errs, errors.New("KeyFrom and KeyField exclude each other: a key comes from one place"))
+	}
+	if s.policy.Fingerprint == idempotency.FingerprintJSON || len(s.policy.FingerprintOnly)+len(s.policy.FingerprintExclude) > 0 {
+		errs = append(errs, errors.New("Policy.Fingerprint: JSON is for HTTP; messages are always compared by what they say, and Exclude leaves fields out"))
+	}
+	if err := checkMetadataNames(s.policy.Headers); err != nil {
+		errs = append(errs, fmt.Errorf("Policy.Headers: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+func (m *method) checkStreams() error {
+	if !m.clientStreams || m.policy.Key == idempotency.KeyOff || m.policy.Stream == idempotency.StreamPass {
+		return nil
+	}
+	return errors.New("a client stream cannot be protected: say Off(), or stream=pass, if it is to run unprotected")
+}
+
+func optionalPath(md protoreflect.MessageDescriptor, path string) (fieldPath, error) {
+	if path == "" {
+		return nil, nil
+	}
+	return valuePath(md, path)
+}
+
+// messageType returns the generated type, or a dynamic one if there is none in
+// this program for just this descriptor.
+func messageType(md protoreflect.MessageDescriptor) protoreflect.MessageType {
+	if mt, err := protoregistry.GlobalTypes.FindMessageByName(md.FullName()); err == nil && mt.Descriptor() == md {
+		return mt
+	}
+	return dynamicpb.NewMessageType(md)
+}
+
+// protected reports whether calls are protected at all.
+func (m *method) protected() bool { return !m.clientStreams && m.policy.Key != idempotency.KeyOff }
+
+// prepared is a call that can be executed.
+type prepared struct {
+	call idempotency.Call
+	// unkeyed says that there is no key, and need not be.
+	unkeyed bool
+	ctx     context.Context //nolint:containedctx // the call's own, for as long as it lasts
+}
+
+// prepare finds key, scope and fingerprint of a call, or says what is wrong.
+func (m *method) prepare(ctx context.Context, request proto.Message) (prepared, error) {
+	request, err := m.known(request)
+	if err != nil {
+		return prepared{}, err
+	}
+	key, err := m.key(ctx, request)
+	if keyCode(err) == idempotency.ErrKeyMissing && err != nil && m.policy.Key == idempotency.KeyOptional {
+		return prepared{unkeyed: true}, nil
+	}
+	if err != nil {
+		return prepared{}, m.op.Reject(ctx, keyCode(err), err)
+	}
+	scope, err := m.scope(ctx, request)
+	if err != nil || scope == "" {
+		return prepared{}, m.op.Reject(ctx, idempotency.ErrScopeMissing, err)
+	}
+	within := mount{m, key}
+	if ctx.Value(mountKey{}) == within {
+		return prepared{}, misplaced("the interceptor is in the chain of %s twice", m.name)
+	}
+	md := incoming(ctx)
+	return prepared{ctx: context.WithValue(ctx, mountKey{}, within), call: idempotency.Call{
+		Scope:       scope,
+		Key:         key,
+		Fingerprint: m.fingerprinter.of(request.ProtoReflect(), md),
+		FingerprintBy: func(algorithm string) (store.Fingerprint, bool) {
+			return m.fingerprinter.by(algorithm, request.ProtoReflect(), md)
+		},
+		MayReplay: m.mayReplay(ctx),
+	}}, nil
+}
+
+// known returns a request as the descriptor knows it that the service was
+// protected by. That is what it is already, but for servers that make types of
+// their own.
+func (m *method) known(request proto.Message) (proto.Message, error) {
+	if request.ProtoReflect().Descriptor() == m.input.Descriptor() {
+		return request, nil
+	}
+	given, err := proto.Marshal(request)
+	if err != nil {
+		return nil, misplaced("the request of %s cannot be read", m.name)
+	}
+	converted := m.input.New().Interface()
+	if err := proto.Unmarshal(given, converted); err != nil {
+		return nil, misplaced("the request of %s is a %s", m.name, request.ProtoReflect().Descriptor().FullName())
+	}
+	return converted, nil
+}
+
+// mount is a call that the interceptor is around of already.
+type mount struct {
+	m   *method
+	key string
+}
+
+type mountKey struct{}
+
+func (m *method) scope(ctx context.Context, request proto.Message) (string, error) {
+	scope, err := m.in.opts.scope(ctx)
+	if err != nil || scope == "" || m.scopeField == nil {
+		return scope, err
+	}
+	value, there := m.scopeField.text(request.ProtoReflect())
+	if !there {
+		return "", errors.New("the request's field for the scope is not set")
+	}
+	return ScopeWithin(scope, value), nil
+}
+
+// ScopeWithin is the scope of a call to a method with a [ScopeField] of that
+// value, for [idempotency.Guard.ID].
+func ScopeWithin(scope, value string) string {
+	return strconv.Itoa(len(scope)) + ":" + scope + value // no two pairs are spelled alike
+}
+
+func (m *method) mayReplay(ctx context.Context) func(idempotency.Recorded) error {
+	guard := m.in.opts.replayGuard
+	if guard == nil {
+		return nil
+	}
+	return func(recorded idempotency.Recorded) error { return guard(ctx, "/"+m.name, recorded) }
+}
+
+// refuse returns what a refusal is on the wire: an error, and the trailer that
+// goes with it.
+func (m *method) refuse(err error) (metadata.MD, error) {
+	refused, ok := errors.AsType[*idempotency.Error](err)
+	if !ok {
+		return metadata.Pairs(markStatus, markRejected), err
+	}
+	return refusalTrailer(refused), StatusOf(refused, m.in.opts.domain, m.keyPlace()).Err()
+}
+
+// keyPlace is where a key is expected, for a client's developer.
+func (m *method) keyPlace() string {
+	if m.keyField == nil {
+		return m.in.opts.keyNames[0]
+	}
+	names := make([]string, len(m.keyField))
+	for i, fd := range m.keyField {
+		names[i] = string(fd.Name())
+	}
+	return strings.Join(names, ".")
+}
+
+// misplaced tells the developer of a mistake that cannot be found at
+// construction.
+func misplaced(format string, args ...any) error {
+	return status.Errorf(codes.Internal, "idempotency: "+format, args...)
+}
+
+// decode reads a recorded answer for this method.
+func (m *method) decode(recorded store.Answer) (answer, []proto.Message, error) {
+	a, err := decodeAnswer(recorded)
+	if err != nil {
+		return answer{}, nil, err
+	}
+	if len(a.messages) > 0 && a.typeName != string(m.output.Descriptor().FullName()) {
+		return answer{}, nil, errOtherType
+	}
+	messages := make([]proto.Message, len(a.messages))
+	for i, encoded := range a.messages {
+		messages[i] = m.output.New().Interface()
+		if err := (proto.UnmarshalOptions{AllowPartial: true}).Unmarshal(encoded, messages[i]); err != nil {
+			return answer{}, nil, fmt.Errorf("%w: message %d is not a %s", errCorruptAnswer, i, a.typeName)
+		}
+	}
+	return a, messages, nil
+}
+
+// undecodable tells an answer of another transport, type or newer version,
+// which is done and not available here, from a damaged one.
+func undecodable(err error) idempotency.Code {
+	if errors.Is(err, errUnknownCodec) || errors.Is(err, errOtherType) {
+		return idempotency.ErrResultUnavailable
+	}
+	return idempotency.ErrRecordUnreadable
+}
+
+func incoming(ctx context.Context) metadata.MD {
+	md, _ := metadata.FromIncomingContext(ctx)
+	return md
+}

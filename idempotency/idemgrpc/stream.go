@@ -1,0 +1,232 @@
+package idemgrpc
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/reprise-go/reprise/idempotency"
+	"github.com/reprise-go/reprise/store"
+)
+
+// stream answers a streaming call from the record, or runs the handler, or
+// refuses.
+func (m *method) stream(ss grpc.ServerStream, handler func(grpc.ServerStream) error) error {
+	ctx := ss.Context()
+	if !m.protected() {
+		if m.in.keySent(ctx) {
+			ss.SetTrailer(metadata.Pairs(markStatus, markIgnored))
+		}
+		return handler(ss)
+	}
+	request := m.input.New().Interface()
+	if err := ss.RecvMsg(request); err != nil {
+		return err // as the generated code does
+	}
+	p, err := m.prepare(ctx, request)
+	switch {
+	case err != nil:
+		return m.refuseStream(ss, err)
+	case p.unkeyed:
+		ss.SetTrailer(metadata.Pairs(markStatus, markIgnored))
+		return handler(&givenStream{ServerStream: ss, ctx: ctx, request: request})
+	}
+	c := &streamCall{m: m, ss: ss, request: request, handler: handler}
+	result, err := m.op.Execute(p.ctx, p.call, c.run)
+	return c.respond(result, err)
+}
+
+// givenStream is a stream whose request has been received already.
+type givenStream struct {
+	grpc.ServerStream
+	ctx     context.Context //nolint:containedctx // as a stream has one
+	request proto.Message   // nil once it was handed out
+}
+
+// Context implements [grpc.ServerStream].
+func (s *givenStream) Context() context.Context { return s.ctx }
+
+// RecvMsg implements [grpc.ServerStream].
+func (s *givenStream) RecvMsg(into any) error {
+	if s.request == nil {
+		return s.ServerStream.RecvMsg(into)
+	}
+	request := s.request
+	s.request = nil
+	message, ok := into.(proto.Message)
+	if !ok {
+		return misplaced("the handler wants a request that is no protobuf message but a %T", into)
+	}
+	// By the wire, which keeps everything: proto.Merge makes a -0 a 0.
+	encoded, err := proto.Marshal(request)
+	if err != nil {
+		return misplaced("the request cannot be handed on")
+	}
+	return proto.Unmarshal(encoded, message)
+}
+
+// streamCall is one call of a streaming handler. Messages are passed on as they
+// come, and recorded up to the policy's limit.
+type streamCall struct {
+	m       *method
+	ss      grpc.ServerStream
+	request proto.Message
+	handler func(grpc.ServerStream) error
+
+	capture *capture // nil: the handler was not started
+	err     error
+	answer  answer
+	size    int64
+	broken  bool // a message could not be sent although the caller was there
+}
+
+// run runs the handler and says what its answer means.
+func (c *streamCall) run(ctx context.Context) idempotency.Answer {
+	c.capture = &capture{method: "/" + c.m.name, flow: c.sendHeader}
+	if c.m.policy.Stream == idempotency.StreamPass {
+		c.answer.omitted = store.BodyStreamed
+	}
+	defer c.capture.finish() // after a panic, too
+	ctx = grpc.NewContextWithServerTransportStream(ctx, c.capture)
+	c.err = c.handler(&recordedStream{givenStream{c.ss, ctx, c.request}, c})
+	c.capture.finish()
+	st := status.New(codes.OK, "")
+	if c.err != nil {
+		st = statusOf(c.err)
+	}
+	a := c.m.answer(c.capture, st, c.answer)
+	if c.broken { // its error is about the sending, and says nothing of what was done
+		a.Class = idempotency.ClassUnknown
+	}
+	return a
+}
+
+// sendHeader takes a caller who has gone as [recordedStream.SendMsg] does.
+func (c *streamCall) sendHeader(md metadata.MD) error {
+	err := c.ss.SendHeader(md)
+	if c.ss.Context().Err() != nil && c.m.policy.Caller == idempotency.CallerDetached {
+		return nil
+	}
+	return err
+}
+
+// recordedStream is what the handler of a protected method sends to.
+type recordedStream struct {
+	givenStream
+	call *streamCall
+}
+
+// SetHeader implements [grpc.ServerStream].
+func (s *recordedStream) SetHeader(md metadata.MD) error { return s.call.capture.SetHeader(md) }
+
+// SendHeader implements [grpc.ServerStream].
+func (s *recordedStream) SendHeader(md metadata.MD) error { return s.call.capture.SendHeader(md) }
+
+// SetTrailer implements [grpc.ServerStream].
+func (s *recordedStream) SetTrailer(md metadata.MD) {
+	_ = s.call.capture.SetTrailer(md) // it fails after the handler's end, when there is nobody to tell
+}
+
+// SendMsg implements [grpc.ServerStream]. A caller who has gone is no reason to
+// stop, unless the policy says so: the answer is recorded for when it asks again.
+func (s *recordedStream) SendMsg(message any) error {
+	c := s.call
+	c.capture.beforeMessage(c.ss.SetHeader)
+	err := c.ss.SendMsg(message)
+	gone := err != nil && c.ss.Context().Err() != nil
+	c.capture.whileOpen(func() {
+		c.broken = c.broken || err != nil && !gone
+		c.record(message)
+	})
+	if gone && c.m.policy.Caller == idempotency.CallerDetached {
+		return nil
+	}
+	return err
+}
+
+// record keeps a message, as long as the answer may be kept at all.
+func (c *streamCall) record(message any) {
+	if c.answer.omitted != store.BodyKept {
+		return
+	}
+	m, ok := message.(proto.Message)
+	encoded, err := []byte(nil), error(nil)
+	if ok {
+		encoded, err = (proto.MarshalOptions{Deterministic: true}).Marshal(m)
+	}
+	if !ok || err != nil { // the transport has another codec, or the caller is gone and did not get it either
+		c.broken = true
+		return
+	}
+	c.size += int64(framedSize(len(encoded)))
+	if c.size > c.m.policy.MaxResponseBody {
+		c.answer.messages, c.answer.omitted = nil, store.BodyTooLarge
+		return
+	}
+	c.answer.messages = append(c.answer.messages, encoded)
+}
+
+// respond sends what the engine decided and the handler has not sent yet.
+func (c *streamCall) respond(result idempotency.Result, err error) error {
+	flowed := c.capture != nil && c.capture.flowed
+	switch {
+	case err != nil:
+		return c.m.refuseStream(c.ss, err)
+	case result.Outcome != idempotency.Replayed:
+		return c.deliver(flowed, executedMark(result))
+	case flowed: // another's answer stands, and this one has begun
+		return c.m.refuseStream(c.ss, &idempotency.Error{Code: idempotency.ErrLeaseLost, Operation: c.m.name})
+	}
+	return c.m.replayStream(c.ss, result)
+}
+
+// deliver ends the handler's own answer. The mark comes in the trailer: when the
+// header was sent, nobody could know.
+func (c *streamCall) deliver(flowed bool, mark metadata.MD) error {
+	header := withoutMarks(c.capture.header)
+	if !flowed && len(header) > 0 {
+		_ = c.ss.SetHeader(header) // fails only for a call that is over
+	}
+	c.ss.SetTrailer(metadata.Join(withoutMarks(c.capture.trailer), mark))
+	return c.err
+}
+
+func (m *method) refuseStream(ss grpc.ServerStream, err error) error {
+	trailer, refusal := m.refuse(err)
+	ss.SetTrailer(trailer)
+	return refusal
+}
+
+// replayStream sends a recorded answer: its messages in order, then its status.
+func (m *method) replayStream(ss grpc.ServerStream, result idempotency.Result) error {
+	a, messages, err := m.decode(result.Answer.Answer)
+	if err != nil {
+		return m.refuseStream(ss, m.op.Reject(ss.Context(), undecodable(err), err))
+	}
+	header, trailer := toMetadata(a.header), toMetadata(a.trailer)
+	if a.code == codes.OK || len(messages) > 0 {
+		header = metadata.Join(header, replayMarks(result))
+	}
+	if a.code != codes.OK {
+		trailer = metadata.Join(trailer, replayMarks(result))
+	}
+	if len(header) > 0 {
+		if err := ss.SetHeader(header); err != nil {
+			return err
+		}
+	}
+	ss.SetTrailer(trailer)
+	for _, message := range messages {
+		if err := ss.SendMsg(message); err != nil {
+			return err
+		}
+	}
+	if a.code != codes.OK {
+		return a.statusError()
+	}
+	return nil
+}
