@@ -103,8 +103,8 @@ func TestG6_AnotherMessageUnderTheKey(t *testing.T) {
 	assert.Equal(t, 1, s.Runs())
 }
 
-// holding makes a handler that tells when it has started and answers once it may.
-func holding(t *testing.T) (create func(context.Context, *testpb.Order) (*testpb.Receipt, error), started chan context.Context, goOn chan struct{}) {
+// grpcHolding makes a handler that tells when it has started and answers once it may.
+func grpcHolding(t *testing.T) (create func(context.Context, *testpb.Order) (*testpb.Receipt, error), started chan context.Context, goOn chan struct{}) {
 	t.Helper()
 	started, goOn = make(chan context.Context, 16), make(chan struct{})
 	return func(ctx context.Context, _ *testpb.Order) (*testpb.Receipt, error) {
@@ -119,7 +119,7 @@ func holding(t *testing.T) (create func(context.Context, *testpb.Order) (*testpb
 
 func TestG7_WhileItRuns(t *testing.T) {
 	t.Parallel()
-	create, started, goOn := holding(t)
+	create, started, goOn := grpcHolding(t)
 	s := newGRPC(t, grpcSetup{create: create, method: []idempotency.OperationOption{idempotency.Policy{Wait: idempotency.NoWait}}})
 	key := newKey()
 	first := make(chan told, 1)
@@ -138,7 +138,7 @@ func TestG7_WhileItRuns(t *testing.T) {
 
 func TestG16_ADeadlineShorterThanTheWait(t *testing.T) {
 	t.Parallel()
-	create, started, goOn := holding(t)
+	create, started, goOn := grpcHolding(t)
 	s := newGRPC(t, grpcSetup{create: create})
 	key := newKey()
 	first := make(chan told, 1)
@@ -307,7 +307,7 @@ func TestG24_PanicAndGoexitAreUnknown(t *testing.T) {
 
 func TestG15_ACallerWhoCancels(t *testing.T) {
 	t.Parallel()
-	create, started, goOn := holding(t)
+	create, started, goOn := grpcHolding(t)
 	outside := make(chan context.Context, 2)
 	watch := func(ctx context.Context, request any, _ *grpcgo.UnaryServerInfo, handler grpcgo.UnaryHandler) (any, error) {
 		outside <- ctx
