@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/dunglas/httpsfv"
+
+	"github.com/reprise-go/reprise/internal/keysyntax"
 )
 
 // headerKey is the standard request field that carries a key.
@@ -93,14 +95,14 @@ func newKey() string {
 // that is asked for or the key has characters that a bare one must not have.
 // The key is never part of an error.
 func keyField(key string, quoted bool) (string, error) {
-	if _, err := parseBareKey(key); err == nil && !quoted {
+	if bare, err := keysyntax.Parse([]string{key}, false); err == nil && bare == key && !quoted {
 		return key, nil
 	}
 	value, err := httpsfv.Marshal(httpsfv.NewItem(key))
 	if err != nil {
 		return "", errors.New("the key holds a byte that is not printable ASCII")
 	}
-	if _, err := parseQuotedKey(value); err != nil {
+	if _, err := keysyntax.Check(key); err != nil {
 		return "", fmt.Errorf("the key cannot be sent: %w", err)
 	}
 	return value, nil
@@ -109,16 +111,11 @@ func keyField(key string, quoted bool) (string, error) {
 // checkKeyField examines a key that is sent as the caller wrote it. Services have
 // syntaxes of their own, so only what none can read is refused.
 func checkKeyField(value string) error {
-	if value[0] == '"' && len(value) <= maxKeyField {
-		_, err := parseQuotedKey(value)
+	if value[0] == '"' && len(value) <= keysyntax.MaxField {
+		_, err := keysyntax.Parse([]string{value}, true)
 		return err
 	}
-	for _, c := range []byte(value) {
-		if c < ' ' || c > '~' {
-			return badKey("it holds a byte that is not printable ASCII")
-		}
-	}
-	_, err := checkKeyLength(value)
+	_, err := keysyntax.Check(value)
 	return err
 }
 

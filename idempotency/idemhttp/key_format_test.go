@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reprise-go/reprise/idempotency"
+	"github.com/reprise-go/reprise/internal/keysyntax"
 )
 
 func TestK14_UUIDKeys(t *testing.T) {
@@ -62,7 +63,7 @@ func TestK14_UUIDKeys(t *testing.T) {
 				assert.Equal(t, tt.key, key)
 				return
 			}
-			require.ErrorIs(t, err, errBadKey)
+			require.ErrorIs(t, err, keysyntax.ErrInvalid)
 			require.ErrorContains(t, err, tt.says)
 			assert.Empty(t, key)
 			assert.NotContains(t, err.Error(), tt.key, "A13: the key is not echoed")

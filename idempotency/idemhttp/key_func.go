@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+
+	"github.com/reprise-go/reprise/internal/keysyntax"
 )
 
 // KeyFunc sets a function that finds a request's key, in place of a header
@@ -52,14 +54,9 @@ func resolvedKey(r *http.Request, resolve func(*http.Request) (string, error)) (
 	case err != nil:
 		return "", keyFuncError{err}
 	case key == "":
-		return "", errNoKey
+		return "", keysyntax.ErrNone
 	}
-	for _, c := range []byte(key) {
-		if c < ' ' || c > '~' {
-			return "", badKey("it holds a byte that is not printable ASCII")
-		}
-	}
-	return checkKeyLength(key)
+	return keysyntax.Check(key)
 }
 
 // keyFuncError keeps the text of a key function's error, which may hold
@@ -67,9 +64,9 @@ func resolvedKey(r *http.Request, resolve func(*http.Request) (string, error)) (
 type keyFuncError struct{ cause error }
 
 func (e keyFuncError) Error() string {
-	return errBadKey.Error() + ": the request carries none that is acceptable"
+	return keysyntax.ErrInvalid.Error() + ": the request carries none that is acceptable"
 }
-func (e keyFuncError) Unwrap() []error { return []error{errBadKey, e.cause} }
+func (e keyFuncError) Unwrap() []error { return []error{keysyntax.ErrInvalid, e.cause} }
 
 // requestBody is the body of a request, which is read at most once, when
 // somebody asks for it.

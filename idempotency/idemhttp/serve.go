@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/reprise-go/reprise/idempotency"
+	"github.com/reprise-go/reprise/internal/keysyntax"
 )
 
 // route is a protected handler.
@@ -31,7 +32,7 @@ func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	body := &requestBody{w: w, r: r, limit: rt.policy.MaxRequestBody}
 	key, err := rt.keyBefore(body)
-	if errors.Is(err, errNoKey) && rt.policy.Key == idempotency.KeyOptional {
+	if errors.Is(err, keysyntax.ErrNone) && rt.policy.Key == idempotency.KeyOptional {
 		rt.unkeyed(w, body)
 		return
 	}
@@ -119,29 +120,29 @@ func (rt *route) key(r *http.Request) (string, error) {
 func (rt *route) headerKey(r *http.Request) (string, error) {
 	found, from := "", ""
 	for _, name := range rt.m.opts.keyHeaders {
-		key, err := parseKey(r.Header.Values(name), rt.m.opts.strictKeys)
+		key, err := keysyntax.Parse(r.Header.Values(name), rt.m.opts.strictKeys)
 		if err == nil {
 			key, err = formatKey(key, rt.policy.KeyFormat)
 		}
 		switch {
-		case errors.Is(err, errNoKey):
+		case errors.Is(err, keysyntax.ErrNone):
 			continue
 		case err != nil:
 			return "", fmt.Errorf("%s: %w", name, err)
 		case from != "" && key != found:
-			return "", fmt.Errorf("%w: %s and %s differ", errBadKey, from, name)
+			return "", fmt.Errorf("%w: %s and %s differ", keysyntax.ErrInvalid, from, name)
 		}
 		found, from = key, name
 	}
 	if from == "" {
-		return "", fmt.Errorf("%w in %s", errNoKey, strings.Join(rt.m.opts.keyHeaders, " or "))
+		return "", fmt.Errorf("%w in %s", keysyntax.ErrNone, strings.Join(rt.m.opts.keyHeaders, " or "))
 	}
 	return found, nil
 }
 
 func keyCode(err error) idempotency.Code {
 	switch {
-	case errors.Is(err, errNoKey):
+	case errors.Is(err, keysyntax.ErrNone):
 		return idempotency.ErrKeyMissing
 	case errors.Is(err, errBodyTooLarge), errors.Is(err, errBodyUnreadable):
 		return bodyCode(err) // a key function looked for it there

@@ -10,13 +10,13 @@ import (
 	"github.com/dunglas/httpsfv"
 )
 
-// Limits of a key and of the field that carries it.
-const (
-	maxLength = 255
-	// maxField bounds what is handed to the structured-field parser: a quoted
-	// key of 255 escaped characters with room for parameters.
-	maxField = 4096
-)
+// maxLength is the limit of a key, in characters.
+const maxLength = 255
+
+// MaxField bounds, in bytes, the field that carries a key and what is handed to
+// the structured-field parser: a quoted key of 255 escaped characters with room
+// for parameters. [Parse] refuses what is longer.
+const MaxField = 4096
 
 var (
 	// ErrNone: there is no key at all. Everything else that is wrong with a key
@@ -46,8 +46,8 @@ func Parse(lines []string, strict bool) (string, error) {
 	switch {
 	case field == "":
 		return "", invalid("it is empty")
-	case len(field) > maxField:
-		return "", invalid("the field is longer than %d bytes", maxField)
+	case len(field) > MaxField:
+		return "", invalid("the field is longer than %d bytes", MaxField)
 	case field[0] == '"':
 		return parseQuoted(field)
 	case strict:

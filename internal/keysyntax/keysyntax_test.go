@@ -1,4 +1,4 @@
-package idemhttp
+package keysyntax_test
 
 import (
 	"strings"
@@ -7,6 +7,8 @@ import (
 	"github.com/dunglas/httpsfv"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/reprise-go/reprise/internal/keysyntax"
 )
 
 func TestK_AcceptedKeys(t *testing.T) {
@@ -31,7 +33,7 @@ func TestK_AcceptedKeys(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			key, err := parseKey([]string{tt.field}, false)
+			key, err := keysyntax.Parse([]string{tt.field}, false)
 			require.NoError(t, err)
 			assert.Equal(t, tt.key, key)
 		})
@@ -76,8 +78,8 @@ func TestK_RefusedKeys(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			key, err := parseKey(tt.fields, false)
-			require.ErrorIs(t, err, errBadKey)
+			key, err := keysyntax.Parse(tt.fields, false)
+			require.ErrorIs(t, err, keysyntax.ErrInvalid)
 			assert.Empty(t, key)
 			assert.ErrorContains(t, err, tt.reason)
 			assert.NotContains(t, err.Error(), "ret", "A13: the key is not echoed")
@@ -87,29 +89,29 @@ func TestK_RefusedKeys(t *testing.T) {
 
 func TestK1_NoFieldLineIsNotAnInvalidKey(t *testing.T) {
 	t.Parallel()
-	_, err := parseKey(nil, false)
-	require.ErrorIs(t, err, errNoKey)
-	require.NotErrorIs(t, err, errBadKey)
+	_, err := keysyntax.Parse(nil, false)
+	require.ErrorIs(t, err, keysyntax.ErrNone)
+	require.NotErrorIs(t, err, keysyntax.ErrInvalid)
 }
 
 func TestStrictAcceptsTheQuotedFormOnly(t *testing.T) {
 	t.Parallel()
-	_, err := parseKey([]string{"key"}, true)
-	require.ErrorIs(t, err, errBadKey)
-	key, err := parseKey([]string{`"key"`}, true)
+	_, err := keysyntax.Parse([]string{"key"}, true)
+	require.ErrorIs(t, err, keysyntax.ErrInvalid)
+	key, err := keysyntax.Parse([]string{`"key"`}, true)
 	require.NoError(t, err)
 	assert.Equal(t, "key", key)
 }
 
-func FuzzParseKey(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	for _, seed := range []string{"key", `"key"`, `"k";a=1`, `"a\"b"`, `"`, `""`, "a,b", `"a","b"`, "\x00", "é", `"k";a=?1;b=@1;c=%"x"`, "  k  "} {
 		f.Add(seed, false)
 		f.Add(seed, true)
 	}
 	f.Fuzz(func(t *testing.T, field string, strict bool) {
-		key, err := parseKey([]string{field}, strict)
+		key, err := keysyntax.Parse([]string{field}, strict)
 		if err != nil {
-			require.ErrorIs(t, err, errBadKey)
+			require.ErrorIs(t, err, keysyntax.ErrInvalid)
 			return
 		}
 		require.NotEmpty(t, key)
@@ -119,7 +121,7 @@ func FuzzParseKey(f *testing.F) {
 		}
 		quoted, err := httpsfv.Marshal(httpsfv.NewItem(key))
 		require.NoError(t, err)
-		again, err := parseKey([]string{quoted}, true)
+		again, err := keysyntax.Parse([]string{quoted}, true)
 		require.NoError(t, err)
 		require.Equal(t, key, again, "quoting a key gives the same key")
 	})
