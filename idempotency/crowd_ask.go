@@ -123,8 +123,7 @@ func (a *asker) ask() (more bool) {
 			a.claim.Owner, a.unclear = store.NewOwner(), false
 		case t.err == nil && t.reply.Verdict == store.Ended: // a late one of that owner
 			a.claim.Owner, a.unclear = store.NewOwner(), false
-			a.note(told{err: fmt.Errorf("%w: a claim was late", store.ErrUnavailable)})
-			return true
+			return true // what is known is known still
 		case t.err == nil && t.reply.Verdict == store.InProgress, isOutage(t.err) && a.heard:
 			a.heard = true
 			a.note(t)

@@ -199,3 +199,22 @@ func TestNoHandlerIsStartedForAnAttachedCallerThatHasGone(t *testing.T) {
 }
 
 // 5
+
+// A claim that finds its owner's attempt ended says nothing against the store.
+func TestLateClaimOfACrowdIsNoOutage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := startListening(t, newBackend())
+		op := p.operation(t, waits(time.Second), idempotency.Policy{StoreDown: idempotency.StoreDownOpen, Lease: time.Minute})
+		owner := begin(t.Context(), op, call("k"), takes(10*time.Second, "a"))
+		synctest.Wait()
+		waiting := begin(t.Context(), op, call("k"), forbidden(t))
+		time.Sleep(100 * time.Millisecond)
+		p.node.always(says(store.Ended), "claim")
+		_, err := waiting.wait()
+		refusal(t, err, idempotency.ErrInProgress)
+		p.node.repair()
+		_, err = owner.wait()
+		require.NoError(t, err)
+	})
+}
