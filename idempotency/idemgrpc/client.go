@@ -169,7 +169,7 @@ func (c *Client) ownKey(ctx context.Context) (context.Context, bool, error) {
 
 // inMetadata puts a key into metadata that has none.
 func (c *Client) inMetadata(ctx context.Context, key string) (context.Context, error) {
-	value, err := metadataValue(key)
+	value, err := keysyntax.Field(key, false)
 	if err != nil {
 		return ctx, status.Error(codes.InvalidArgument, "idemgrpc: the key cannot be sent in metadata")
 	}

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	"github.com/reprise-go/reprise/idempotency/idemgrpc/policypb"
+	"github.com/reprise-go/reprise/internal/keysyntax"
 )
 
 // clientPlan is what is known about a method. It is immutable.
@@ -34,7 +35,7 @@ func (c *Client) plan(method string) clientPlan {
 func (c *Client) newPlan(method string) clientPlan {
 	md := linkedMethod(method)
 	said := saidOf(md)
-	plan := clientPlan{draw: newKey}
+	plan := clientPlan{draw: keysyntax.Draw}
 	switch {
 	case said.off:
 		return plan
@@ -44,7 +45,7 @@ func (c *Client) newPlan(method string) clientPlan {
 		plan.wanted = said.declared || c.opts.lists(method)
 	}
 	if said.policy.GetKeyFormat() == policypb.KeyFormat_KEY_FORMAT_UUID7 {
-		plan.draw = newKeyV7
+		plan.draw = keysyntax.DrawV7
 	}
 	plan.fields = [...]string{said.policy.GetKeyField(), c.opts.field}
 	if md != nil {

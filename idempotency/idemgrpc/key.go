@@ -48,7 +48,7 @@ func (m *method) metadataKey(ctx context.Context) (string, error) {
 	for _, name := range m.in.opts.keyNames {
 		key, err := keysyntax.Parse(md.Get(name), false)
 		if err == nil {
-			key, err = formatKey(key, m.policy.KeyFormat)
+			key, err = keysyntax.Format(key, string(m.policy.KeyFormat))
 		}
 		switch {
 		case errors.Is(err, keysyntax.ErrNone):
@@ -92,21 +92,7 @@ func (m *method) check(text string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return formatKey(key, m.policy.KeyFormat)
-}
-
-// formatKey checks a key against the format that a policy demands.
-func formatKey(key string, format idempotency.KeyFormat) (string, error) {
-	switch format {
-	case idempotency.KeyUUID:
-		return keysyntax.UUID(key, keysyntax.AnyVersion, "a UUID of versions 1 to 8")
-	case idempotency.KeyUUIDv4:
-		return keysyntax.UUID(key, keysyntax.Version4, "a UUID of version 4, a random one")
-	case idempotency.KeyUUIDv7:
-		return keysyntax.UUID(key, keysyntax.Version7, "a UUID of version 7, which begins with the time")
-	default:
-		return key, nil
-	}
+	return keysyntax.Format(key, string(m.policy.KeyFormat))
 }
 
 // keyCode is the refusal for a key that is missing or wrong.

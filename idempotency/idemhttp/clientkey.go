@@ -2,15 +2,10 @@ package idemhttp
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
-
-	"github.com/dunglas/httpsfv"
 
 	"github.com/reprise-go/reprise/internal/keysyntax"
 )
@@ -41,9 +36,9 @@ func SetKey(req *http.Request) string {
 	}
 	key, ok := KeyFromContext(req.Context())
 	if !ok {
-		key = newKey()
+		key = keysyntax.Draw()
 	}
-	value, err := keyField(key, false)
+	value, err := keysyntax.Field(key, false)
 	if err != nil {
 		// It is refused when the request is sent. A fresh key in its place would
 		// run the operation again.
@@ -69,7 +64,7 @@ type clientKey struct{}
 // is sent.
 func WithKey(ctx context.Context, key string) context.Context {
 	if key == "" {
-		key = newKey()
+		key = keysyntax.Draw()
 	}
 	return context.WithValue(ctx, clientKey{}, key)
 }
@@ -79,33 +74,6 @@ func WithKey(ctx context.Context, key string) context.Context {
 func KeyFromContext(ctx context.Context) (string, bool) {
 	key, ok := ctx.Value(clientKey{}).(string)
 	return key, ok
-}
-
-// newKey draws a UUID of version 4 (RFC 9562).
-func newKey() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails: it ends the program instead
-	b[6] = b[6]&0x0f | 0x40
-	b[8] = b[8]&0x3f | 0x80
-	s := hex.EncodeToString(b[:])
-	return strings.Join([]string{s[:8], s[8:12], s[12:16], s[16:20], s[20:]}, "-")
-}
-
-// keyField returns the field value of a key: bare, or as an RFC 9651 String if
-// that is asked for or the key has characters that a bare one must not have.
-// The key is never part of an error.
-func keyField(key string, quoted bool) (string, error) {
-	if bare, err := keysyntax.Parse([]string{key}, false); err == nil && bare == key && !quoted {
-		return key, nil
-	}
-	value, err := httpsfv.Marshal(httpsfv.NewItem(key))
-	if err != nil {
-		return "", errors.New("the key holds a byte that is not printable ASCII")
-	}
-	if _, err := keysyntax.Check(key); err != nil {
-		return "", fmt.Errorf("the key cannot be sent: %w", err)
-	}
-	return value, nil
 }
 
 // checkKeyField examines a key that is sent as the caller wrote it. Services have

@@ -57,7 +57,7 @@ func TestK14_UUIDKeys(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			key, err := formatKey(tt.key, tt.format)
+			key, err := keysyntax.Format(tt.key, string(tt.format))
 			if tt.says == "" {
 				require.NoError(t, err)
 				assert.Equal(t, tt.key, key)
@@ -77,12 +77,12 @@ func TestK14_SpellingsOfOneUUIDAreOneKey(t *testing.T) {
 	const lower = "919108f7-52d1-4320-9bac-f847db4148a8"
 	for _, format := range []idempotency.KeyFormat{idempotency.KeyUUID, idempotency.KeyUUIDv4} {
 		for _, spelling := range []string{lower, strings.ToUpper(lower), "919108F7-52d1-4320-9BAC-f847db4148a8"} {
-			key, err := formatKey(spelling, format)
+			key, err := keysyntax.Format(spelling, string(format))
 			require.NoError(t, err)
 			assert.Equal(t, lower, key)
 		}
 	}
-	upper, err := formatKey(strings.ToUpper(lower), idempotency.KeyAny)
+	upper, err := keysyntax.Format(strings.ToUpper(lower), string(idempotency.KeyAny))
 	require.NoError(t, err)
 	assert.Equal(t, strings.ToUpper(lower), upper, "K13: free-form keys keep their case")
 }

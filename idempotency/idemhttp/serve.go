@@ -113,7 +113,7 @@ func (rt *route) key(r *http.Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return formatKey(key, rt.policy.KeyFormat)
+	return keysyntax.Format(key, string(rt.policy.KeyFormat))
 }
 
 // headerKey reads the key from the header and its aliases, which must agree.
@@ -122,7 +122,7 @@ func (rt *route) headerKey(r *http.Request) (string, error) {
 	for _, name := range rt.m.opts.keyHeaders {
 		key, err := keysyntax.Parse(r.Header.Values(name), rt.m.opts.strictKeys)
 		if err == nil {
-			key, err = formatKey(key, rt.policy.KeyFormat)
+			key, err = keysyntax.Format(key, string(rt.policy.KeyFormat))
 		}
 		switch {
 		case errors.Is(err, keysyntax.ErrNone):

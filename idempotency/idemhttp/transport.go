@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/reprise-go/reprise/internal/keysyntax"
 )
 
 // Transport sends every request that may change something under one idempotency
@@ -133,7 +135,7 @@ func (t *Transport) keyFor(req *http.Request) (string, error) {
 		}
 	}
 	if key, ok := KeyFromContext(req.Context()); ok {
-		return keyField(key, t.opts.quoted)
+		return keysyntax.Field(key, t.opts.quoted)
 	}
 	if value := keyBefore(req, t.opts.header); value != "" {
 		return value, nil
@@ -142,7 +144,7 @@ func (t *Transport) keyFor(req *http.Request) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("SendKeyFrom: %w", err)
 	}
-	return keyField(key, t.opts.quoted)
+	return keysyntax.Field(key, t.opts.quoted)
 }
 
 // keyBefore returns the key under which a request was sent before it was

@@ -17,7 +17,7 @@ func FuzzKeyField(f *testing.F) {
 		f.Add(key, false)
 	}
 	f.Fuzz(func(t *testing.T, key string, quoted bool) {
-		value, err := keyField(key, quoted)
+		value, err := keysyntax.Field(key, quoted)
 		unprintable := strings.IndexFunc(key, func(r rune) bool { return r < ' ' || r > '~' })
 		sendable := key != "" && len(key) <= 255 && unprintable < 0
 		require.Equal(t, sendable, err == nil, err)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/reprise-go/reprise/internal/keysyntax"
 )
 
 // TransportOption configures a [Transport].
@@ -27,7 +29,7 @@ type transportOptions struct {
 func defaultTransportOptions() transportOptions {
 	return transportOptions{
 		header:        headerKey,
-		draw:          func(*http.Request) (string, error) { return newKey(), nil },
+		draw:          func(*http.Request) (string, error) { return keysyntax.Draw(), nil },
 		attempts:      4,
 		backoffMin:    200 * time.Millisecond,
 		backoffMax:    5 * time.Second,

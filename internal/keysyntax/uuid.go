@@ -16,6 +16,23 @@ const (
 	uuidVariant = 19
 )
 
+// Format checks a key against a format, by the word that a policy has for it, and
+// returns the form that counts. Any other word, such as "any", takes every key.
+//
+// Errors: [ErrInvalid] with the reason, which says nothing of the key.
+func Format(key, word string) (string, error) {
+	switch word {
+	case "uuid":
+		return UUID(key, AnyVersion, "a UUID of versions 1 to 8")
+	case "uuid4":
+		return UUID(key, Version4, "a UUID of version 4, a random one")
+	case "uuid7":
+		return UUID(key, Version7, "a UUID of version 7, which begins with the time")
+	default:
+		return key, nil
+	}
+}
+
 // UUID accepts the UUIDs of RFC 9562 of some versions and returns them in lower
 // case, so that spellings of one UUID are one key. The nil and the max UUID have
 // another variant, and are none: they are what clients send that have forgotten
