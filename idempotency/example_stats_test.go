@@ -46,6 +46,7 @@ func ExampleGuard_Stats() {
 	//   "refused": {
 	//     "outcome_unknown": 1
 	//   },
+	//   "retried": 0,
 	//   "completed": 1,
 	//   "released": 0,
 	//   "failed": 1,

@@ -119,6 +119,7 @@ func (x *execution) report(ctx context.Context, result Result, err error) {
 		Recorded:  result.Recorded,
 		Omitted:   x.omitted,
 		Attempt:   result.Attempt,
+		Retry:     x.call.Retry,
 		Duration:  time.Since(x.began),
 		Store:     x.inStore,
 		Waited:    x.waited,

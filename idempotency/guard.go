@@ -100,9 +100,11 @@ func (g *Guard) Operation(name string, opts ...OperationOption) (*Operation, err
 		if !reflect.DeepEqual(op.policy, set.policy) || op.reconcile != nil || set.reconcile != nil {
 			return nil, fmt.Errorf("idempotency: operation %q is registered already, with another policy or a Reconcile", name)
 		}
+		op.addCodecs(set.codecs)
 		return op, nil
 	}
 	op := &Operation{guard: g, name: name, policy: set.policy, reconcile: set.reconcile, counts: newCounts()}
+	op.addCodecs(set.codecs)
 	g.operations[name] = op
 	return op, nil
 }

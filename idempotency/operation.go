@@ -17,6 +17,7 @@ type Operation struct {
 	policy    Policy
 	reconcile ReconcileFunc // may be nil
 	counts    *counts
+	codecs    atomic.Pointer[[]string] // nil: any
 
 	unprotected atomic.Int64 // when the last unprotected run was logged
 
@@ -61,6 +62,10 @@ type Call struct {
 	// error keeps it from them with [ErrReplayDenied]; the record stays as it is.
 	// May be nil.
 	MayReplay func(Recorded) error
+	// Retry is how many earlier attempts at this request the transport says that
+	// the client has made by itself; 0 if it says nothing. It is reported, and
+	// decides nothing: what a duplicate is, the record knows.
+	Retry int
 }
 
 // Recorded describes a recorded answer that a caller is about to get.

@@ -3,6 +3,8 @@ package idempotency
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/reprise-go/reprise/store"
 )
@@ -16,6 +18,7 @@ type OperationOption interface {
 type operationSettings struct {
 	policy    Policy
 	reconcile ReconcileFunc
+	codecs    []string
 	err       error // what is wrong with the options
 }
 
@@ -96,4 +99,39 @@ func (r reconcileOption) operation(set *operationSettings) {
 		set.err = errors.Join(set.err, errors.New("Reconcile is given twice"))
 	}
 	set.reconcile = r.f
+}
+
+// Replays says which encodings of answers the operation's transport can give to
+// duplicates. An answer in another is refused by [Guard.Settle], and as a
+// [Finding]: nobody would ever get it. Transports say it; without it any answer is
+// taken. A name that is said again adds to those before.
+func Replays(codecs ...string) OperationOption { return replaysOption(codecs) }
+
+type replaysOption []string
+
+func (r replaysOption) operation(set *operationSettings) {
+	if slices.Contains(r, "") {
+		set.err = errors.Join(set.err, errors.New("Replays: a codec's name is empty"))
+	}
+	set.codecs = union(set.codecs, r)
+}
+
+// takes says why an answer that no handler gave is none for this operation.
+func (o *Operation) takes(answer store.Answer) error {
+	codecs := o.codecs.Load()
+	if codecs == nil || slices.Contains(*codecs, answer.Codec) {
+		return nil
+	}
+	return fmt.Errorf("idempotency: %w: the answers of operation %q are %q, not %q",
+		store.ErrInvalid, o.name, *codecs, answer.Codec)
+}
+
+// addCodecs is called under the guard's lock.
+func (o *Operation) addCodecs(codecs []string) {
+	if known := o.codecs.Load(); known != nil {
+		codecs = union(*known, codecs)
+	}
+	if len(codecs) > 0 {
+		o.codecs.Store(&codecs)
+	}
 }

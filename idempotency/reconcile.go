@@ -51,13 +51,17 @@ func (a *attempt) find(ctx context.Context) (finding Finding, err error) {
 				"operation", a.op.name, "id", a.id.Short(), "error", err)
 		}
 	}()
-	return a.op.reconcile(ctx, Orphaned{
+	finding, err = a.op.reconcile(ctx, Orphaned{
 		Operation:   a.op.name,
 		OperationID: a.id.String(),
 		Scope:       a.call.Scope,
 		Key:         a.call.Key,
 		Marked:      a.reply.Marked,
 	})
+	if err == nil && finding.kind == findingAnswer {
+		err = a.op.takes(finding.answer)
+	}
+	return finding, err
 }
 
 // adoptFinding records what the callback found, and replays it.

@@ -53,8 +53,8 @@ type Settled struct {
 // Two round trips.
 //
 // Errors: [ErrSettleRefused]; [store.ErrInvalid] for an answer that no store
-// takes, and for a settlement with neither or both of Answer and Release;
-// otherwise as [Guard.Lookup]. With [ErrStoreUnavailable] the decision may
+// takes or the operation's transport cannot replay ([Replays]), and for a
+// settlement with neither or both of Answer and Release; otherwise as [Guard.Lookup]. With [ErrStoreUnavailable] the decision may
 // be in effect.
 func (g *Guard) Settle(ctx context.Context, id store.ID, s Settlement) error {
 	decision := "complete"
@@ -84,6 +84,11 @@ func (g *Guard) settle(ctx context.Context, id store.ID, decision string, s Sett
 	}
 	if before.State == store.Absent || before.Token != s.Token {
 		return ErrSettleRefused
+	}
+	if op, ok := g.Registered(before.Operation); ok && s.Answer != nil {
+		if err := op.takes(*s.Answer); err != nil {
+			return err
+		}
 	}
 	if before.State == store.Released && s.Answer == nil {
 		return nil // it was decided so, or ended so by itself

@@ -23,6 +23,11 @@ type Stats struct {
 	// occurred are left out.
 	Refused map[Code]int64 `json:"refused"`
 
+	// Retried are those among all of the above of which the transport said that
+	// the client was repeating them by itself: see [Call].Retry. Requests that
+	// were rejected before they had a key are not among them.
+	Retried int64 `json:"retried"`
+
 	// Completed, Released and Failed are attempts, by how they ended. One that
 	// failed left an unknown outcome behind.
 	Completed int64 `json:"completed"`
@@ -98,7 +103,7 @@ func (g *Guard) Stats() []Stats {
 
 // counts are an operation's Stats while they are being counted.
 type counts struct {
-	executed, replayed, unprotected               atomic.Int64
+	executed, replayed, unprotected, retried      atomic.Int64
 	refused                                       map[Code]*atomic.Int64
 	completed, released, failed, bodiesOmitted    atomic.Int64
 	leasesLost, endingsLate, endingsLost, settled atomic.Int64
@@ -126,6 +131,9 @@ func (c *counts) finish(f Finished) {
 	}
 	if n := c.refused[f.Code]; n != nil {
 		n.Add(1)
+	}
+	if f.Retry > 0 {
+		c.retried.Add(1)
 	}
 	switch f.Ending {
 	case store.Complete{}.Name():
@@ -161,7 +169,7 @@ func (c *counts) read(operation string) Stats {
 	s := Stats{
 		Operation: operation,
 		Executed:  c.executed.Load(), Replayed: c.replayed.Load(), Unprotected: c.unprotected.Load(),
-		Refused:   make(map[Code]int64),
+		Refused: make(map[Code]int64), Retried: c.retried.Load(),
 		Completed: c.completed.Load(), Released: c.released.Load(), Failed: c.failed.Load(),
 		BodiesOmitted: c.bodiesOmitted.Load(), LeasesLost: c.leasesLost.Load(),
 		EndingsLate: c.endingsLate.Load(), EndingsLost: c.endingsLost.Load(), Settled: c.settled.Load(),

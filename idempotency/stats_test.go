@@ -95,3 +95,31 @@ func TestDownstreamKey(t *testing.T) {
 	assert.NotEqual(t, a, info.DownstreamKey("provider/refund"))
 	assert.NotEqual(t, a, idempotency.Info{OperationID: "other"}.DownstreamKey("provider/charge"))
 }
+
+// G9: what a transport says about a client's own retries is counted, and decides
+// nothing.
+func TestG9_RetriesOfTheTransportAreCounted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := startListening(t, newBackend())
+		op := p.operation(t)
+		for retry, run := range []func(context.Context) idempotency.Answer{gives(recorded("a")), forbidden(t), forbidden(t)} {
+			c := call("k")
+			c.Retry = retry
+			result, err := op.Execute(t.Context(), c, run)
+			require.NoError(t, err)
+			assert.Equal(t, retry > 0, result.Outcome == idempotency.Replayed)
+		}
+		first := call("alone") // of a retry whose first attempt never arrived
+		first.Retry = 1
+		_, err := op.Execute(t.Context(), first, gives(recorded("b")))
+		require.NoError(t, err)
+		stats := p.guard.Stats()[0]
+		assert.EqualValues(t, 3, stats.Retried)
+		assert.EqualValues(t, 2, stats.Executed)
+		assert.EqualValues(t, 2, stats.Replayed)
+		for i, f := range p.trace.allFinished() {
+			assert.Equal(t, []int{0, 1, 2, 1}[i], f.Retry)
+		}
+	})
+}

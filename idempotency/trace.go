@@ -49,6 +49,9 @@ type Finished struct {
 	// Omitted is why the recorded answer has no body.
 	Omitted store.Omission
 	Attempt int
+	// Retry is [Call].Retry: how many earlier attempts at this request the
+	// transport spoke of.
+	Retry int
 	// Duration is the whole execution's, Store the part spent waiting for the
 	// store, Waited the part spent waiting for another attempt to end.
 	Duration, Store, Waited time.Duration

@@ -11,6 +11,7 @@ import (
 
 	"github.com/reprise-go/reprise/idempotency"
 	"github.com/reprise-go/reprise/idempotency/idemadmin"
+	"github.com/reprise-go/reprise/idempotency/idemgrpc"
 )
 
 // adminWords is how long an operator's request may take to finish at the end.
@@ -25,7 +26,7 @@ func serveAdmin(
 	if listener == nil {
 		return func() error { return nil }, nil
 	}
-	options := []idemadmin.Option{idemadmin.ShowAnswers()}
+	options := []idemadmin.Option{idemadmin.ShowAnswers(), idemadmin.Describe(idemgrpc.AnswerLines)}
 	if c.adminSettle {
 		options = append(options, idemadmin.AllowSettling())
 	}

@@ -138,7 +138,7 @@ func TestBadAdminFlags(t *testing.T) {
 	}{
 		{"address without a port", []string{"-admin", "localhost"}, 2, "-admin"},
 		{"settling without a page", []string{"-admin-settle"}, 2, "-admin-settle"},
-		{"port in use", []string{"-http", "127.0.0.1:0", "-admin", taken.Addr().String()}, 1, "address already in use"},
+		{"port in use", []string{"-http", "127.0.0.1:0", "-grpc", "", "-admin", taken.Addr().String()}, 1, "address already in use"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

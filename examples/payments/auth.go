@@ -20,7 +20,7 @@ func authenticate(next http.Handler) http.Handler {
 			writeProblem(w, errUnauthenticated)
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), tenantKey{}, tenant)))
+		next.ServeHTTP(w, r.WithContext(withTenant(r.Context(), tenant)))
 	})
 }
 
@@ -32,6 +32,10 @@ func tenantOf(authorization string) (tenant string, ok bool) {
 	return tenant, ok
 }
 
+func withTenant(ctx context.Context, tenant string) context.Context {
+	return context.WithValue(ctx, tenantKey{}, tenant)
+}
+
 // tenantFrom returns the authenticated tenant.
 func tenantFrom(ctx context.Context) string {
 	tenant, _ := ctx.Value(tenantKey{}).(string)
@@ -40,10 +44,12 @@ func tenantFrom(ctx context.Context) string {
 
 // scope makes the tenant the scope of every key: two tenants that happen to
 // send the same key never meet.
-func scope(r *http.Request) (string, error) {
-	tenant := tenantFrom(r.Context())
+func scope(r *http.Request) (string, error) { return tenantScope(r.Context()) }
+
+func tenantScope(ctx context.Context) (string, error) {
+	tenant := tenantFrom(ctx)
 	if tenant == "" {
-		return "", errors.New("the route is not behind authenticate")
+		return "", errors.New("the call is not behind authentication")
 	}
 	return tenant, nil
 }

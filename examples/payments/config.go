@@ -57,14 +57,14 @@ func (c *config) flags() *flag.FlagSet {
 	f := flag.NewFlagSet("payments", flag.ContinueOnError)
 	f.SetOutput(io.Discard) // an error is one line, and the caller prints it
 	f.StringVar(&c.http, "http", "127.0.0.1:8080", "HTTP listener `address`; port 0 picks a free one")
-	f.StringVar(&c.grpc, "grpc", "", "gRPC listener `address`; empty: off (the only choice in this version)")
+	f.StringVar(&c.grpc, "grpc", "127.0.0.1:9090", "gRPC listener `address`, with health and reflection; empty: off")
 	f.StringVar(&c.redis, "redis", "embedded", "Redis `URL` (a server, Sentinel or Cluster), or: embedded, memory")
 	f.StringVar(&c.ledger, "ledger", "", "`file` of executed effects, shared between instances; empty: in memory")
 	f.StringVar(&c.namespace, "namespace", "payments", "`prefix` of all keys in Redis")
 	f.DurationVar(&c.lease, "lease", 10*time.Second, "lease of a running request; 100ms at least")
 	f.DurationVar(&c.retention, "retention", 24*time.Hour, "how long a first response is replayed; longer than -lease")
 	f.DurationVar(&c.wait, "wait", 0, "how long an HTTP duplicate waits for the first before it gets 409; 0s: not at all")
-	f.DurationVar(&c.grpcWait, "grpc-wait", 5*time.Second, "the same for gRPC (not in this version)")
+	f.DurationVar(&c.grpcWait, "grpc-wait", 5*time.Second, "the same for gRPC, before it gets ABORTED; 0s: not at all")
 	f.StringVar(&c.orphan, "orphan", "rerun-unmarked", "what follows an attempt that died: rerun-unmarked, refuse, rerun")
 	f.StringVar(&c.stream, "stream", "buffer", "streaming of POST /v1/payments: buffer, pass")
 	f.StringVar(&c.storeDown, "store-down", "closed", "without the store: closed (503), open (run unprotected)")
@@ -80,17 +80,8 @@ func (c *config) check() error {
 	if c.redis == "" {
 		c.redis = "embedded"
 	}
-	if c.grpc != "" {
-		return fmt.Errorf("-grpc %s: this version has no gRPC, leave it empty", c.grpc)
-	}
-	if c.wait < 0 {
-		return fmt.Errorf("-wait %v: less than no time", c.wait) // -1ns would be NoWait
-	}
-	if _, _, err := net.SplitHostPort(c.http); err != nil {
-		return fmt.Errorf("-http: %w", err)
-	}
-	if _, _, err := net.SplitHostPort(c.admin); c.admin != "" && err != nil {
-		return fmt.Errorf("-admin: %w", err)
+	if err := c.checkAddresses(); err != nil {
+		return err
 	}
 	if c.adminSettle && c.admin == "" {
 		return errors.New("-admin-settle: there is no operator's page without -admin")
@@ -98,9 +89,46 @@ func (c *config) check() error {
 	if _, err := newLogger(c.log, io.Discard); err != nil {
 		return err
 	}
+	return c.checkPolicies()
+}
+
+func (c *config) checkAddresses() error {
+	if _, _, err := net.SplitHostPort(c.http); err != nil {
+		return fmt.Errorf("-http: %w", err)
+	}
+	if _, _, err := net.SplitHostPort(c.grpc); c.grpc != "" && err != nil {
+		return fmt.Errorf("-grpc: %w", err)
+	}
+	if _, _, err := net.SplitHostPort(c.admin); c.admin != "" && err != nil {
+		return fmt.Errorf("-admin: %w", err)
+	}
+	return nil
+}
+
+func (c *config) checkPolicies() error {
+	if c.wait < 0 {
+		return fmt.Errorf("-wait %v: less than no time", c.wait) // -1ns would be NoWait
+	}
+	if c.grpcWait < 0 {
+		return fmt.Errorf("-grpc-wait %v: less than no time", c.grpcWait)
+	}
 	p := c.policy()
 	p.Stream = idempotency.StreamRule(c.stream)
-	return p.Validate()
+	if err := p.Validate(); err != nil {
+		return err
+	}
+	if err := p.Override(idempotency.Policy{Wait: waitOf(c.grpcWait)}).Validate(); err != nil {
+		return fmt.Errorf("-grpc-wait: %w", err)
+	}
+	return nil
+}
+
+// waitOf spells "not at all" as policies do, in which 0 would mean "as usual".
+func waitOf(d time.Duration) time.Duration {
+	if d == 0 {
+		return idempotency.NoWait
+	}
+	return d
 }
 
 // policy is what all routes share. It starts from the defaults and is whole, so
@@ -110,9 +138,7 @@ func (c *config) policy() idempotency.Policy {
 	p.Lease = c.lease
 	p.MaxHold = max(p.MaxHold, c.lease)
 	p.Retention = c.retention
-	if c.wait != 0 {
-		p.Wait = c.wait
-	}
+	p.Wait = waitOf(c.wait)
 	p.Orphan = idempotency.Orphan(c.orphan)
 	p.StoreDown = idempotency.StoreDownRule(c.storeDown)
 	p.MaxResponseBody = c.maxBody

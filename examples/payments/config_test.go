@@ -19,7 +19,7 @@ func TestFlagsHaveTheirDefaults(t *testing.T) {
 	c, err := parseFlags(nil, io.Discard)
 	require.NoError(t, err)
 	assert.Equal(t, config{
-		http: "127.0.0.1:8080", redis: "embedded", namespace: "payments",
+		http: "127.0.0.1:8080", grpc: "127.0.0.1:9090", redis: "embedded", namespace: "payments",
 		lease: 10 * time.Second, retention: 24 * time.Hour, grpcWait: 5 * time.Second,
 		orphan: "rerun-unmarked", stream: "buffer", storeDown: "closed", log: "text",
 		maxBody: 1 << 20,
@@ -33,13 +33,13 @@ func TestFlagsHaveTheirDefaults(t *testing.T) {
 func TestEveryFlagIsHeard(t *testing.T) {
 	t.Parallel()
 	c, err := parseFlags([]string{
-		"-http", ":0", "-grpc", "", "-redis", "memory", "-ledger", "l", "-namespace", "n", "-lease", "20m",
+		"-http", ":0", "-grpc", ":1", "-redis", "memory", "-ledger", "l", "-namespace", "n", "-lease", "20m",
 		"-retention", "30m", "-wait", "3s", "-grpc-wait", "1s", "-orphan", "refuse", "-stream", "pass",
 		"-store-down", "open", "-max-body", "5", "-log", "json",
 	}, io.Discard)
 	require.NoError(t, err)
 	assert.Equal(t, config{
-		http: ":0", redis: "memory", ledger: "l", namespace: "n",
+		http: ":0", grpc: ":1", redis: "memory", ledger: "l", namespace: "n",
 		lease: 20 * time.Minute, retention: 30 * time.Minute, wait: 3 * time.Second, grpcWait: time.Second,
 		orphan: "refuse", stream: "pass", storeDown: "open", log: "json", maxBody: 5,
 	}, c)
@@ -60,7 +60,10 @@ func TestBadFlagsAreUsageErrors(t *testing.T) {
 		{"unknown flag", []string{"-nonsense"}, "-nonsense"},
 		{"no duration", []string{"-lease", "soon"}, "-lease"},
 		{"left-over argument", []string{"serve"}, `"serve"`},
-		{"gRPC is not there yet", []string{"-grpc", "127.0.0.1:9090"}, "-grpc"},
+		{"gRPC address without a port", []string{"-grpc", "localhost"}, "-grpc"},
+		{"gRPC wait too short", []string{"-grpc-wait", "1us"}, "-grpc-wait"},
+		{"gRPC wait too long", []string{"-grpc-wait", "11m"}, "-grpc-wait"},
+		{"gRPC wait less than nothing", []string{"-grpc-wait", "-1ns"}, "-grpc-wait"},
 		{"wait too short", []string{"-wait", "1us"}, "Wait is 1µs"},
 		{"wait too long", []string{"-wait", "11m"}, "Wait is 11m"},
 		{"wait less than nothing", []string{"-wait", "-1ns"}, "-wait"},

@@ -1,7 +1,8 @@
 // Command payments is a small payment API whose effects happen once, however
 // often a request is sent. It is the pattern to copy: see routes in server.go for
-// the order of the middleware, effect in payments.go for what a handler does
-// before it moves money, and drain in drain.go for how an instance stops.
+// the order of the middleware, newGRPC in grpc.go for that of the interceptors,
+// effect in payments.go for what a handler does before it moves money, and drain
+// in drain.go for how an instance stops.
 //
 //	go run ./examples/payments
 //
@@ -17,7 +18,15 @@
 //	  -d '{"amount":1999,"currency":"EUR","source":"tok_visa"}'
 //
 // Sent again it gives the same payment, with Idempotent-Replayed: true, and the
-// card is not charged again. The source of a payment decides what happens, as
-// with a card processor's test cards: tok_declined, tok_slow_2s, tok_panic, and
-// so on; sources.go has them all. GET /v1/ledger shows what was charged.
+// card is not charged again. The same over gRPC, whose policies are declared in
+// paymentspb/payments.proto:
+//
+//	grpcurl -plaintext -H 'authorization: Bearer sk_test_acme' \
+//	  -H 'idempotency-key: order-1001' \
+//	  -d '{"amount":1999,"currency":"EUR","source":"tok_visa"}' \
+//	  127.0.0.1:9090 payments.v1.PaymentService/CreatePayment
+//
+// The source of a payment decides what happens, as with a card processor's test
+// cards: tok_declined, tok_slow_2s, tok_panic, and so on; sources.go has them
+// all. GET /v1/ledger shows what was charged.
 package main

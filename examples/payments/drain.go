@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"sync"
 	"time"
@@ -20,16 +19,19 @@ const (
 	lastWords = 250 * time.Millisecond
 )
 
-// gate counts the requests that are under way, and turns every new one away
-// once it is closed. The guard does that for protected routes by itself; the
-// gate is for all the others, and for requests that would fail before they get
-// to the guard. Clients of any route then see one and the same answer, and try
-// another instance.
+// gate counts the requests that are under way, over HTTP and gRPC, and turns
+// every new one away once it is closed. The guard does that for protected routes
+// by itself; the gate is for all the others, and for requests that would fail
+// before they get to the guard. Clients of any route then see one and the same
+// answer, and try another instance.
 type gate struct {
 	mu       sync.Mutex
 	underWay int
-	empty    chan struct{} // nil while the gate is open
+	shut     chan struct{} // closed with the gate
+	empty    chan struct{} // closed once the gate is, and nothing is under way
 }
+
+func newGate() *gate { return &gate{shut: make(chan struct{}), empty: make(chan struct{})} }
 
 func (g *gate) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -45,7 +47,7 @@ func (g *gate) wrap(next http.Handler) http.Handler {
 func (g *gate) enter() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.empty != nil {
+	if g.isShut() {
 		return false
 	}
 	g.underWay++
@@ -56,29 +58,36 @@ func (g *gate) leave() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.underWay--
-	if g.empty != nil && g.underWay == 0 {
+	if g.isShut() && g.underWay == 0 {
 		close(g.empty)
 	}
 }
 
-// close turns new requests away and returns what is closed once all that were
-// under way have been answered.
-func (g *gate) close() <-chan struct{} {
+func (g *gate) isShut() bool {
+	select {
+	case <-g.shut:
+		return true
+	default:
+		return false
+	}
+}
+
+// close turns new requests away. It is called once.
+func (g *gate) close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.empty = make(chan struct{})
+	close(g.shut)
 	if g.underWay == 0 {
 		close(g.empty)
 	}
-	return g.empty
 }
 
-// drain lets running requests finish, then closes the server. Listeners and
-// kept-alive connections stay open for as long, so that a client gets an answer
-// by which it can retry, and not a refused or a dropped connection.
+// drain lets running requests finish, then closes the servers. Listeners and
+// connections stay open for as long, so that a client gets an answer by which it
+// can retry, and not a refused or a dropped connection.
 // It goes on although ctx has ended: that is what started it.
-func drain(ctx context.Context, g *gate, guard *idempotency.Guard, server *http.Server, log *slog.Logger) error {
-	empty := g.close()
+func (s *server) drain(ctx context.Context) error {
+	s.gate.close()
 	ctx = context.WithoutCancel(ctx)
 	limit, cancel := context.WithTimeout(ctx, drainLimit)
 	defer cancel()
@@ -86,25 +95,41 @@ func drain(ctx context.Context, g *gate, guard *idempotency.Guard, server *http.
 	// ask elsewhere. Running attempts finish, and what the store has not taken
 	// yet is sent. At the limit this ends the contexts of what still runs.
 	shut := make(chan error, 1)
-	go func() { shut <- guard.Shutdown(limit) }()
+	go func() { shut <- s.guard.Shutdown(limit) }()
 	var late error
 	select {
-	case <-empty:
+	case <-s.gate.empty:
 	case <-limit.Done():
 		late = fmt.Errorf("drain: requests were still running after %v", drainLimit)
 	}
 	if err := <-shut; err != nil {
-		log.Warn("not everything could be recorded", "error", err)
+		s.log.Warn("not everything could be recorded", "error", err)
 	}
 	last, cancel := context.WithTimeout(ctx, lastWords)
 	defer cancel()
 	select {
-	case <-empty:
+	case <-s.gate.empty:
 	case <-last.Done():
 	}
-	if err := server.Shutdown(last); err != nil {
-		log.Warn("connections were cut", "error", err)
-		_ = server.Close() // what Shutdown could not do
-	}
+	s.close(last)
 	return late
+}
+
+// close closes both servers, and what has not ended with ctx by force.
+func (s *server) close(ctx context.Context) {
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		s.grpc.GracefulStop()
+	}()
+	if err := s.http.Shutdown(ctx); err != nil {
+		s.log.Warn("connections were cut", "error", err)
+		_ = s.http.Close() // what Shutdown could not do
+	}
+	select {
+	case <-stopped:
+	case <-ctx.Done():
+		s.log.Warn("gRPC connections were cut", "error", ctx.Err())
+		s.grpc.Stop() // and no waiting for GracefulStop: it waits for handlers, which may be deaf
+	}
 }

@@ -33,7 +33,7 @@ func TestOneReadyLineAndNothingElseOnStdout(t *testing.T) {
 			assert.Zero(t, service.exit(t), service.stderr.String())
 
 			address := strings.TrimPrefix(service.url, "http://")
-			assert.Equal(t, "READY http="+address+" grpc=off store="+test.redis+"\n", service.stdout.String())
+			assert.Equal(t, "READY http="+address+" grpc="+service.grpc+" store="+test.redis+"\n", service.stdout.String())
 			assert.Contains(t, service.stderr.String(), "tok_panic", "logs go to stderr")
 		})
 	}
@@ -63,7 +63,8 @@ func TestExitStatusOfABadStart(t *testing.T) {
 		{"bad flag", []string{"-nonsense"}, 2, "-nonsense"},
 		{"bad URL", []string{"-redis", "ftp://h"}, 2, "-redis"},
 		{"retention not longer than the lease", []string{"-lease", "2s", "-retention", "2s"}, 2, "Retention"},
-		{"gRPC", []string{"-grpc", "127.0.0.1:0"}, 2, "-grpc"},
+		{"gRPC address", []string{"-grpc", "127.0.0.1"}, 2, "-grpc"},
+		{"waiting for longer than may be over gRPC", []string{"-grpc-wait", "1h"}, 2, "-grpc-wait"},
 		{"waiting for longer than may be", []string{"-wait", "1h"}, 2, "Wait"},
 		{"port in use", []string{"-http", taken.Addr().String()}, 1, "address already in use"},
 		{"ledger that is a folder", []string{"-http", "127.0.0.1:0", "-ledger", t.TempDir()}, 1, "ledger"},

@@ -22,6 +22,7 @@ import (
 type instance struct {
 	process *os.Process
 	url     string
+	grpc    string // address; "off" without one
 	stdout  *output
 	stderr  *output
 	done    chan struct{}
@@ -29,12 +30,12 @@ type instance struct {
 	client  *http.Client
 }
 
-var readyLine = regexp.MustCompile(`^READY http=(127\.0\.0\.1:\d+) grpc=off store=(\w+)\n$`)
+var readyLine = regexp.MustCompile(`^READY http=(127\.0\.0\.1:\d+) grpc=(127\.0\.0\.1:\d+|off) store=(\w+)\n$`)
 
-// launch starts the service on a free port and waits until it is ready.
+// launch starts the service on free ports and waits until it is ready.
 func launch(t *testing.T, args ...string) *instance {
 	t.Helper()
-	i := launchRaw(t, append([]string{"-http", "127.0.0.1:0", "-redis", "memory", "-log", "off"}, args...)...)
+	i := launchRaw(t, append([]string{"-http", "127.0.0.1:0", "-grpc", "127.0.0.1:0", "-redis", "memory", "-log", "off"}, args...)...)
 	select {
 	case <-i.stdout.line:
 	case <-i.done:
@@ -44,7 +45,7 @@ func launch(t *testing.T, args ...string) *instance {
 	}
 	ready := readyLine.FindStringSubmatch(i.stdout.String())
 	require.NotNil(t, ready, "%q", i.stdout.String())
-	i.url = "http://" + ready[1]
+	i.url, i.grpc = "http://"+ready[1], ready[2]
 	return i
 }
 

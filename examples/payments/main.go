@@ -6,13 +6,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -60,70 +57,60 @@ func run(cfg config, stdout, stderr io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, money.Close()) }()
-	front, back, err := listen(signals, cfg)
+	at, err := listen(signals, cfg)
 	if err != nil {
 		return err
 	}
-	defer closeAll(front, back) // those that are still open
+	defer at.close() // those that are still open
 	guard, err := idempotency.New(records.store, idempotency.WithLogger(log), idempotency.WithPolicy(cfg.policy()))
 	if err != nil {
 		return err
 	}
-	api, err := routes(cfg, guard, newService(money, log))
+	server, err := newServer(cfg, guard, newService(money, log))
 	if err != nil {
 		return err
 	}
-	closeAdmin, err := serveAdmin(signals, cfg, back, guard, log)
+	closeAdmin, err := serveAdmin(signals, cfg, at.admin, guard, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeAdmin()) }() // after the drain
 	// The kernel accepts from here on, and keeps connections until Serve comes.
-	fmt.Fprintf(stdout, "READY http=%s grpc=off store=%s\n", front.Addr(), records.name)
-	return serve(signals, front, api, guard, log)
+	fmt.Fprintf(stdout, "READY http=%s grpc=%s store=%s\n", at.http.Addr(), addressOr(at.grpc, "off"), records.name)
+	return server.serve(signals, at)
 }
 
-// listen opens the listener of the service and, if there is to be one, that of
-// the operator's page, before anything is started.
-func listen(ctx context.Context, cfg config) (front, back net.Listener, err error) {
-	front, err = new(net.ListenConfig).Listen(ctx, "tcp", cfg.http)
-	if err == nil && cfg.admin != "" {
-		back, err = new(net.ListenConfig).Listen(ctx, "tcp", cfg.admin)
+// listeners are where the service is reached; what is off is nil.
+type listeners struct{ http, grpc, admin net.Listener }
+
+// listen opens all of them before anything is started.
+func listen(ctx context.Context, cfg config) (at listeners, err error) {
+	for _, one := range []struct {
+		into    *net.Listener
+		address string
+	}{{&at.http, cfg.http}, {&at.grpc, cfg.grpc}, {&at.admin, cfg.admin}} {
+		if one.address == "" {
+			continue
+		}
+		if *one.into, err = new(net.ListenConfig).Listen(ctx, "tcp", one.address); err != nil {
+			at.close()
+			return listeners{}, err
+		}
 	}
-	if err != nil {
-		closeAll(front)
-		return nil, nil, err
-	}
-	return front, back, nil
+	return at, nil
 }
 
-func closeAll(listeners ...net.Listener) {
-	for _, l := range listeners {
+func (at listeners) close() {
+	for _, l := range []net.Listener{at.http, at.grpc, at.admin} {
 		if l != nil {
 			_ = l.Close()
 		}
 	}
 }
 
-// serve answers requests until ctx ends, then drains.
-func serve(ctx context.Context, l net.Listener, api http.Handler, guard *idempotency.Guard, log *slog.Logger) error {
-	gate := &gate{}
-	server := &http.Server{
-		Handler:           gate.wrap(api),
-		ReadHeaderTimeout: 10 * time.Second,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+func addressOr(l net.Listener, off string) string {
+	if l == nil {
+		return off
 	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
-	select {
-	case err := <-served:
-		return err
-	case <-ctx.Done():
-	}
-	log.Info("draining")
-	err := drain(ctx, gate, guard, server, log)
-	if ended := <-served; !errors.Is(ended, http.ErrServerClosed) {
-		err = errors.Join(err, ended)
-	}
-	return err
+	return l.Addr().String()
 }

@@ -3,13 +3,9 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -33,8 +29,17 @@ type refund struct {
 	Amount    int64  `json:"amount"`
 }
 
-// service is the business: payments, and the ledger that they are in. It knows
-// of idempotency only where it is about to move money.
+// order is what a client asks to be paid.
+type order struct {
+	Amount      int64  `json:"amount"`
+	Currency    string `json:"currency"`
+	Source      string `json:"source"`
+	Description string `json:"description"`
+}
+
+// service is the business: payments, and the ledger that they are in. All
+// transports share one. It knows of idempotency only where it is about to move
+// money.
 type service struct {
 	ledger   *ledger
 	sources  sources
@@ -55,118 +60,54 @@ func newService(l *ledger, log *slog.Logger) *service {
 	}
 }
 
-func (s *service) createPayment(w http.ResponseWriter, r *http.Request) {
-	var body struct {
-		Amount      int64  `json:"amount"`
-		Currency    string `json:"currency"`
-		Source      string `json:"source"`
-		Description string `json:"description"`
+// newCharge checks an order. Nothing has been charged yet.
+func (s *service) newCharge(o order) (*charge, error) {
+	if o.Amount <= 0 || !currency(o.Currency) {
+		return nil, invalid("amount is a positive integer in minor units, currency three capital letters.")
 	}
-	if err := decode(w, r, &body); err != nil {
-		writeProblem(w, err)
-		return
-	}
-	if body.Amount <= 0 || !currency(body.Currency) {
-		writeProblem(w, invalid("amount is a positive integer in minor units, currency three capital letters."))
-		return
-	}
-	source, arg, ok := s.sources.find(body.Source)
+	source, arg, ok := s.sources.find(o.Source)
 	if !ok {
-		writeProblem(w, errUnknownSource)
-		return
+		return nil, errUnknownSource
 	}
-	c := &charge{service: s, arg: arg, payment: payment{
+	return &charge{service: s, source: source, arg: arg, payment: payment{
 		ID:          "pay_" + rand.Text(),
-		Amount:      body.Amount,
-		Currency:    body.Currency,
+		Amount:      o.Amount,
+		Currency:    o.Currency,
 		Status:      "succeeded",
-		Description: body.Description,
-	}}
-	if err := source.pay(r.Context(), c); err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	w.Header().Set("Location", "/v1/payments/"+c.payment.ID)
-	w.Header().Set("ETag", etag(c.payment))
-	source.show(w, c)
+		Description: o.Description,
+	}}, nil
 }
 
-func (s *service) createRefund(w http.ResponseWriter, r *http.Request) {
-	var body struct {
-		Amount int64 `json:"amount"`
+// refund gives back a part of a payment, or all of it.
+func (s *service) refund(ctx context.Context, paymentID string, amount int64) (refund, error) {
+	if amount <= 0 {
+		return refund{}, invalid("amount is a positive integer in minor units.")
 	}
-	if err := decode(w, r, &body); err != nil {
-		writeProblem(w, err)
-		return
-	}
-	if body.Amount <= 0 {
-		writeProblem(w, invalid("amount is a positive integer in minor units."))
-		return
-	}
-	p, err := s.find(r)
+	p, err := s.find(ctx, paymentID)
 	if err != nil {
-		s.fail(w, r, err)
-		return
+		return refund{}, err
 	}
-	given := refund{ID: "re_" + rand.Text(), PaymentID: p.ID, Amount: body.Amount}
-	effect := entry{Kind: kindRefund, Payment: p.ID, Amount: given.Amount}
-	if err := s.effect(r.Context(), effect, given); err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	writeJSON(w, http.StatusCreated, given)
+	given := refund{ID: "re_" + rand.Text(), PaymentID: p.ID, Amount: amount}
+	return given, s.effect(ctx, entry{Kind: kindRefund, Payment: p.ID, Amount: amount}, given)
 }
 
-func (s *service) updatePayment(w http.ResponseWriter, r *http.Request) {
-	var body struct {
-		Description *string `json:"description"`
-	}
-	if err := decode(w, r, &body); err != nil {
-		writeProblem(w, err)
-		return
-	}
-	if body.Description == nil {
-		writeProblem(w, invalid("description is missing."))
-		return
-	}
-	p, err := s.find(r)
+// describe changes what a payment is said to be for.
+func (s *service) describe(ctx context.Context, paymentID, description string) (payment, error) {
+	p, err := s.find(ctx, paymentID)
 	if err != nil {
-		s.fail(w, r, err)
-		return
+		return payment{}, err
 	}
-	p.Description = *body.Description
-	if err := s.effect(r.Context(), entry{Kind: kindUpdate, Payment: p.ID}, p); err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	showPayment(w, http.StatusOK, p)
+	p.Description = description
+	return p, s.effect(ctx, entry{Kind: kindUpdate, Payment: p.ID}, p)
 }
 
-func (s *service) readPayment(w http.ResponseWriter, r *http.Request) {
-	p, err := s.find(r)
-	if err != nil {
-		s.fail(w, r, err)
-		return
+// find returns a payment if it is the caller's.
+func (s *service) find(ctx context.Context, id string) (payment, error) {
+	p, found, err := s.ledger.Payment(tenantFrom(ctx), id)
+	if err == nil && !found {
+		err = errNotFound
 	}
-	showPayment(w, http.StatusOK, p)
-}
-
-func (s *service) listPayments(w http.ResponseWriter, r *http.Request) {
-	list, err := s.ledger.Payments(tenantFrom(r.Context()))
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	writeJSON(w, http.StatusOK, map[string]any{"payments": list})
-}
-
-func (s *service) listLedger(w http.ResponseWriter, r *http.Request) {
-	list, err := s.ledger.Entries(tenantFrom(r.Context()))
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	writeJSON(w, http.StatusOK, map[string]any{"entries": list})
+	return p, err
 }
 
 // effect moves money: it marks the attempt, so that a crash from here on is an
@@ -199,47 +140,15 @@ func (s *service) record(ctx context.Context, e entry, data any) error {
 	return s.ledger.Append(e, tenantFrom(ctx), data)
 }
 
-// find returns the payment that the path names, if it is the caller's.
-func (s *service) find(r *http.Request) (payment, error) {
-	p, found, err := s.ledger.Payment(tenantFrom(r.Context()), r.PathValue("id"))
-	if err == nil && !found {
-		err = errNotFound
+// failureOf says in the service's words why a request failed. What is no failure
+// of its own is logged, and the client learns nothing of it.
+func (s *service) failureOf(where string, err error) failure {
+	f, ok := errors.AsType[failure](err)
+	if !ok {
+		s.log.Error("request failed", "at", where, "error", err)
+		return errInternal
 	}
-	return p, err
-}
-
-// fail answers with an error; what is not a failure of its own is logged.
-func (s *service) fail(w http.ResponseWriter, r *http.Request, err error) {
-	if _, ok := errors.AsType[failure](err); !ok {
-		s.log.Error("request failed", "path", r.URL.Path, "error", err)
-	}
-	writeProblem(w, err)
-}
-
-func showPayment(w http.ResponseWriter, status int, p payment) {
-	w.Header().Set("ETag", etag(p))
-	writeJSON(w, status, p)
-}
-
-// etag changes with the payment's content.
-func etag(p payment) string {
-	sum := sha256.Sum256(encode(p))
-	return fmt.Sprintf(`"%x"`, sum[:8])
-}
-
-const maxRequest = 1 << 20
-
-// decode reads a body of exactly one JSON object with known members.
-func decode(w http.ResponseWriter, r *http.Request, into any) error {
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return invalid("The body is not the JSON object that is expected here.")
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return invalid("There is something after the JSON object.")
-	}
-	return nil
+	return f
 }
 
 func currency(s string) bool {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -41,13 +40,8 @@ func invalid(detail string) failure {
 	return failure{status: http.StatusBadRequest, code: "invalid_request", detail: detail}
 }
 
-// writeProblem answers with an error as problem+json (RFC 9457). An error that
-// is no failure is an internal one, and the client learns nothing of it.
-func writeProblem(w http.ResponseWriter, err error) {
-	f, ok := errors.AsType[failure](err)
-	if !ok {
-		f = errInternal
-	}
+// writeProblem answers with a failure as problem+json (RFC 9457).
+func writeProblem(w http.ResponseWriter, f failure) {
 	if f.retryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(f.retryAfter.Seconds())))
 	}

@@ -13,7 +13,10 @@ import (
 type charge struct {
 	*service
 	payment payment
+	source  source
 	arg     argument
+	// following says that the same call has charged something before this.
+	following bool
 }
 
 // take charges the card: it marks the effect, and writes the ledger.
@@ -30,8 +33,9 @@ func (c *charge) entry() entry {
 type source struct {
 	// pay charges, or says why not. Any transport calls it.
 	pay func(context.Context, *charge) error
-	// show is the answer over HTTP once pay returned nil.
+	// show is the answer over HTTP once pay returned nil, tell that over gRPC.
 	show shower
+	tell teller
 	// parse reads the argument of a source whose name ends in an underscore.
 	parse func(string) (argument, error)
 }
@@ -47,25 +51,25 @@ type sources map[string]source
 
 func testSources() sources {
 	return sources{
-		"tok_visa":               {pay: pay, show: showCreated},
+		"tok_visa":               {pay: pay, show: showCreated, tell: tellPayment},
 		"tok_declined":           {pay: refuse(errDeclined)},
 		"tok_limit":              {pay: refuse(errLimited)},
 		"tok_outage":             {pay: refuse(errOutage)},
-		"tok_outage_once":        {pay: payOutageOnce, show: showCreated},
-		"tok_slow_":              {pay: paySlow, show: showCreated, parse: duration},
-		"tok_stubborn_":          {pay: payStubborn, show: showCreated, parse: duration},
-		"tok_cancelled_":         {pay: payCancelled, show: showCreated, parse: duration},
+		"tok_outage_once":        {pay: payOutageOnce, show: showCreated, tell: tellPayment},
+		"tok_slow_":              {pay: paySlow, show: showCreated, tell: tellPayment, parse: duration},
+		"tok_stubborn_":          {pay: payStubborn, show: showCreated, tell: tellPayment, parse: duration},
+		"tok_cancelled_":         {pay: payCancelled, show: showCreated, tell: tellPayment, parse: duration},
 		"tok_ambiguous":          {pay: payAmbiguous},
 		"tok_panic":              {pay: payPanic},
 		"tok_panic_after_charge": {pay: payThenPanic},
-		"tok_big_":               {pay: pay, show: showBig, parse: count},
-		"tok_binary":             {pay: pay, show: showBinary},
-		"tok_cookie":             {pay: pay, show: showCookie},
-		"tok_headers":            {pay: pay, show: showHeaders},
-		"tok_abort":              {pay: pay, show: showHalf},
-		"tok_empty":              {pay: pay, show: showEmpty},
-		"tok_early_hints":        {pay: pay, show: showEarlyHints},
-		"tok_stream_":            {pay: pay, show: showStream, parse: count},
+		"tok_big_":               {pay: pay, show: showBig, tell: tellBig, parse: count},
+		"tok_binary":             {pay: pay, show: showBinary, tell: tellPayment},
+		"tok_cookie":             {pay: pay, show: showCookie, tell: tellCost},
+		"tok_headers":            {pay: pay, show: showHeaders, tell: tellPayment},
+		"tok_abort":              {pay: pay, show: showHalf, tell: tellNothing},
+		"tok_empty":              {pay: pay, show: showEmpty, tell: tellPayment},
+		"tok_early_hints":        {pay: pay, show: showEarlyHints, tell: tellPayment},
+		"tok_stream_":            {pay: pay, show: showStream, tell: tellPayment, parse: count},
 	}
 }
 
@@ -111,10 +115,13 @@ func payOutageOnce(ctx context.Context, c *charge) error {
 	return c.take(ctx)
 }
 
-// paySlow heeds its context, and knows that nothing happened when it gives up.
+// paySlow heeds its context, and knows that nothing happened when it gives up,
+// unless there was something before it.
 func paySlow(ctx context.Context, c *charge) error {
 	if !sleep(ctx, c.arg.wait) {
-		idempotency.Release(ctx)
+		if !c.following {
+			idempotency.Release(ctx)
+		}
 		return errInterrupted
 	}
 	return c.take(ctx)

@@ -31,8 +31,8 @@
 // Never a key or a scope: a store has only their digests. Whoever knows an
 // operation's scope and key types them into a form, whose values travel in a
 // body and never in a URL. Recorded answers are shown with their status and
-// header fields; their bodies only under [ShowAnswers]. All times are the
-// store's, in UTC.
+// header fields; their bodies only under [ShowAnswers]. Those of another transport
+// than HTTP are shown by their [Describe]. All times are the store's, in UTC.
 //
 // A listing goes through the store page by page and looks at a bounded number of
 // records at once, so a page may be short and not be the last.
@@ -43,7 +43,9 @@
 // that the page showed, named by its fencing token, and is refused when another
 // attempt has been started or the outcome has become known since. Who decided
 // and why is asked for, logged by the guard, and given to
-// [idempotency.Trace].Settled.
+// [idempotency.Trace].Settled. A supplied answer is one for HTTP: for an operation
+// of another transport, call [idempotency.Guard.Settle] with an answer that its
+// package makes.
 //
 // # For programs
 //

@@ -3,6 +3,8 @@ package idemadmin
 import (
 	"errors"
 	"net/http"
+
+	"github.com/reprise-go/reprise/store"
 )
 
 // Option configures the page.
@@ -12,6 +14,7 @@ type options struct {
 	settling bool
 	answers  bool
 	operator func(*http.Request) string
+	describe []DescribeFunc
 }
 
 // AllowSettling adds the forms that decide: release, complete with a supplied
@@ -24,6 +27,30 @@ func AllowSettling() Option {
 // for the clients who asked.
 func ShowAnswers() Option {
 	return func(o *options) error { o.answers = true; return nil }
+}
+
+// DescribeFunc reads a recorded answer of a transport other than HTTP, as names
+// with values in the order in which they are shown. What was meant for the
+// service's callers, such as messages, is left out unless content is true. An
+// answer of yet another transport is [idempotency.ErrResultUnavailable], a damaged
+// one any other error. It is called at once for different requests, must not
+// change the answer, and needs no escaping.
+type DescribeFunc func(recorded store.Answer, content bool) ([][2]string, error)
+
+// Describe shows recorded answers of another transport than HTTP, too:
+//
+//	idemadmin.Describe(idemgrpc.AnswerLines)
+//
+// May be given once for each transport; they are asked in that order. Of answers
+// that nobody describes only the length is shown.
+func Describe(describe DescribeFunc) Option {
+	return func(o *options) error {
+		if describe == nil {
+			return errors.New("Describe: the function is nil")
+		}
+		o.describe = append(o.describe, describe)
+		return nil
+	}
 }
 
 // Operator says who asks, as the authentication in front of the page has

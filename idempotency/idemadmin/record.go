@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"maps"
 	"net/http"
 	"net/url"
@@ -23,7 +24,9 @@ import (
 type shownBody struct {
 	Status int         `json:"status,omitempty"`
 	Header http.Header `json:"header,omitempty"`
-	Bytes  int         `json:"bytes"`
+	// Lines describe an answer of another transport.
+	Lines []namedValue `json:"lines,omitempty"`
+	Bytes int          `json:"bytes"`
 	// Body or Base64 is set under ShowAnswers.
 	Body   string `json:"body,omitempty"`
 	Base64 string `json:"body_base64,omitempty"`
@@ -44,18 +47,21 @@ func (b shownBody) Cut() bool { return len(b.Body) > mostShown }
 
 const mostShown = 64 << 10
 
-// HeaderLines are the header fields in a fixed order.
-func (b shownBody) HeaderLines() []headerLine {
-	var lines []headerLine
+// NamedValues are the header fields in a fixed order, or the lines.
+func (b shownBody) NamedValues() []namedValue {
+	lines := b.Lines
 	for _, name := range slices.Sorted(maps.Keys(b.Header)) {
 		for _, value := range b.Header[name] {
-			lines = append(lines, headerLine{name, value})
+			lines = append(lines, namedValue{name, value})
 		}
 	}
 	return lines
 }
 
-type headerLine struct{ Name, Value string }
+type namedValue struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
 
 // record answers with all that is known of one operation.
 func (p *page) record(w http.ResponseWriter, r *http.Request) {
@@ -106,9 +112,8 @@ func (p *page) shown(ctx context.Context, id store.ID) *shownBody {
 		return &shownBody{Trouble: refusalOf(err).detail}
 	}
 	out := &shownBody{Bytes: len(answer.Body)}
-	out.Status, out.Header, err = idemhttp.DescribeAnswer(answer)
-	if err != nil {
-		out.Trouble = "The answer was not recorded by the HTTP middleware, or cannot be read."
+	if err = p.describe(out, answer); err != nil {
+		out.Trouble = "The answer was not recorded by a transport that this page knows, or cannot be read."
 	}
 	if !p.opts.answers || len(answer.Body) == 0 {
 		return out
@@ -119,6 +124,29 @@ func (p *page) shown(ctx context.Context, id store.ID) *shownBody {
 	}
 	out.Base64 = base64.StdEncoding.EncodeToString(answer.Body)
 	return out
+}
+
+// describe asks who knows answers of that transport.
+func (p *page) describe(out *shownBody, answer store.Answer) (err error) {
+	out.Status, out.Header, err = idemhttp.DescribeAnswer(answer)
+	for _, describe := range p.opts.describe {
+		if !errors.Is(err, idempotency.ErrResultUnavailable) {
+			return err
+		}
+		out.Lines, err = described(describe(answer, p.opts.answers))
+	}
+	return err
+}
+
+func described(lines [][2]string, err error) ([]namedValue, error) {
+	if err != nil {
+		return nil, err
+	}
+	values := make([]namedValue, len(lines))
+	for i, line := range lines {
+		values[i] = namedValue{line[0], line[1]}
+	}
+	return values, nil
 }
 
 func readable(body []byte) bool {
@@ -188,74 +216,4 @@ func (p *page) doneText(asked url.Values, now recordView) string {
 		return "Purged: the answer is gone, and the next request with this key runs."
 	}
 	return ""
-}
-
-// find answers what became of a key. It is a POST so that neither key nor scope
-// stand in a URL, and so in nobody's log or history.
-func (p *page) find(w http.ResponseWriter, r *http.Request) {
-	var asked struct {
-		Operation string `json:"operation"`
-		Part      string `json:"part"`
-		Scope     string `json:"scope"`
-		Key       string `json:"key"`
-		ID        string `json:"id"`
-	}
-	isJSON, err := read(r, func() {
-		asked.Operation, asked.Part = strings.TrimSpace(r.PostForm.Get("operation")), r.PostForm.Get("part")
-		asked.Scope, asked.Key = r.PostForm.Get("scope"), r.PostForm.Get("key")
-		asked.ID = r.PostForm.Get("id")
-	}, &asked)
-	if err != nil {
-		p.fail(w, r, err)
-		return
-	}
-	id, err := p.idAsked(asked.Operation, asked.Part, asked.Scope, asked.Key, asked.ID)
-	if err != nil {
-		p.fail(w, r, err)
-		return
-	}
-	_, known := p.guard.Registered(asked.Operation)
-	p.tell(w, r, id, isJSON, known || asked.ID != "")
-}
-
-// tell answers with what was found. That nothing was, under a name that is not
-// registered, is said at once and not after a redirect: its URL could not hold
-// that without becoming a link that claims it.
-func (p *page) tell(w http.ResponseWriter, r *http.Request, id store.ID, isJSON, known bool) {
-	if known && !isJSON {
-		seeOther(w, "records/"+id.String())
-		return
-	}
-	view, err := p.look(r.Context(), id)
-	if err != nil {
-		p.fail(w, r, err)
-		return
-	}
-	if !known && view.State == store.Absent.String() {
-		view.Note = "No operation of that name is registered here."
-	}
-	switch {
-	case isJSON:
-		writeJSON(w, http.StatusOK, "application/json", view)
-	case view.Note != "":
-		p.showRecord(w, r, http.StatusOK, view, recordPage{})
-	default:
-		seeOther(w, "records/"+id.String())
-	}
-}
-
-func (p *page) idAsked(operation, part, scope, key, id string) (store.ID, error) {
-	if id != "" {
-		return idOf(id)
-	}
-	if operation == "" || key == "" {
-		return store.ID{}, invalid("An operation and a key are needed, or a record's id.")
-	}
-	if scope == "" {
-		scope = idemhttp.GlobalScopeName
-	}
-	if op, ok := p.guard.Registered(operation); ok && op.Policy().KeyFormat != idempotency.KeyAny {
-		key = strings.ToLower(key) // the other formats are UUIDs
-	}
-	return p.guard.PartID(operation, part, scope, key), nil
 }

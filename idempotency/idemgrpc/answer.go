@@ -1,8 +1,6 @@
 package idemgrpc
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -11,6 +9,7 @@ import (
 	grpcstatus "google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/reprise-go/reprise/internal/framing"
 	"github.com/reprise-go/reprise/store"
 )
 
@@ -73,44 +72,31 @@ func (a answer) encode(limit int64) store.Answer {
 }
 
 func (a answer) encodeMeta() []byte {
-	meta := binary.AppendUvarint(nil, uint64(a.code))
-	meta = appendBytes(meta, a.typeName)
+	meta := framing.AppendNumber(nil, int(a.code))
+	meta = framing.Append(meta, a.typeName)
 	for _, entries := range [][]entry{a.header, a.trailer} {
-		meta = binary.AppendUvarint(meta, uint64(len(entries)))
+		meta = framing.AppendNumber(meta, len(entries))
 		for _, e := range entries {
-			meta = appendBytes(appendBytes(meta, e.name), e.value)
+			meta = framing.Append(framing.Append(meta, e.name), e.value)
 		}
 	}
 	return meta
 }
 
 func (a answer) encodeBody() []byte {
-	body := appendBytes(make([]byte, 0, a.bodySize()), a.status)
+	body := framing.Append(make([]byte, 0, a.bodySize()), a.status)
 	for _, message := range a.messages {
-		body = appendBytes(body, message)
+		body = framing.Append(body, message)
 	}
 	return body
 }
 
 func (a answer) bodySize() int {
-	size := framedSize(len(a.status))
+	size := framing.Size(len(a.status))
 	for _, message := range a.messages {
-		size += framedSize(len(message))
+		size += framing.Size(len(message))
 	}
 	return size
-}
-
-// framedSize is the size of n bytes with their length before them.
-func framedSize(n int) int {
-	size := n + 1
-	for length := n; length >= 0x80; length >>= 7 {
-		size++
-	}
-	return size
-}
-
-func appendBytes[T string | []byte](b []byte, s T) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
 // decodeAnswer reads what [answer.encode] wrote, and nothing else: for every
@@ -135,20 +121,17 @@ func (a *answer) readMeta(meta []byte) error {
 	if len(meta) > maxMeta {
 		return fmt.Errorf("%d bytes of metadata, more than %d", len(meta), maxMeta)
 	}
-	in := reader{rest: meta}
-	a.code = codes.Code(in.number(maxCode))
-	a.typeName = string(in.frame())
-	a.header = in.entries()
-	a.trailer = in.entries()
-	switch {
-	case in.failed:
-		return errors.New("metadata cut short or out of range")
-	case len(in.rest) > 0:
-		return errors.New("bytes after the metadata")
-	case len(a.header)+len(a.trailer) > maxEntries:
+	in := framing.NewReader(meta)
+	a.code = codes.Code(in.Number(maxCode))
+	a.typeName = string(in.Bytes())
+	for _, entries := range []*[]entry{&a.header, &a.trailer} {
+		in.Pairs(maxEntries, func(name, value string) { *entries = append(*entries, entry{name, value}) })
+	}
+	if err := in.End(); err != nil {
+		return fmt.Errorf("metadata: %w", err)
+	}
+	if len(a.header)+len(a.trailer) > maxEntries {
 		return fmt.Errorf("more than %d entries", maxEntries)
-	case !bytes.Equal(a.encodeMeta(), meta):
-		return errors.New("metadata is not in its shortest form")
 	}
 	for _, entries := range [][]entry{a.header, a.trailer} {
 		for _, e := range entries {
@@ -172,13 +155,13 @@ func (a *answer) readBody(body []byte) error {
 	case a.omitted != store.BodyKept:
 		return nil
 	}
-	in := reader{rest: body}
-	a.status = in.frame()
-	for len(in.rest) > 0 && !in.failed {
-		a.messages = append(a.messages, in.frame())
+	in := framing.NewReader(body)
+	a.status = in.Bytes()
+	for in.More() {
+		a.messages = append(a.messages, in.Bytes())
 	}
-	if in.failed || !bytes.Equal(a.encodeBody(), body) {
-		return errors.New("body cut short, or not in its shortest form")
+	if err := in.End(); err != nil {
+		return fmt.Errorf("body: %w", err)
 	}
 	return a.checkStatus()
 }
@@ -198,46 +181,6 @@ func (a *answer) checkStatus() error {
 		return errors.New("status and code do not agree")
 	}
 	return nil
-}
-
-// reader reads frames; after a failure it reads nothing.
-type reader struct {
-	rest   []byte
-	failed bool
-}
-
-func (in *reader) number(most int) int {
-	n, size := binary.Uvarint(in.rest)
-	if in.failed || size <= 0 || n > uint64(most) {
-		in.failed = true
-		return 0
-	}
-	in.rest = in.rest[size:]
-	return int(n)
-}
-
-func (in *reader) frame() []byte {
-	n := in.number(len(in.rest))
-	if in.failed || n > len(in.rest) {
-		in.failed = true
-		return nil
-	}
-	frame := in.rest[:n:n]
-	in.rest = in.rest[n:]
-	return frame
-}
-
-func (in *reader) entries() []entry {
-	count := in.number(maxEntries)
-	var entries []entry
-	for range count {
-		name, value := in.frame(), in.frame()
-		if in.failed {
-			return nil
-		}
-		entries = append(entries, entry{string(name), string(value)})
-	}
-	return entries
 }
 
 // statusError is the recorded status as a handler returns one.

@@ -1,6 +1,7 @@
 package idemgrpc
 
 import (
+	"encoding/hex"
 	"strings"
 	"testing"
 
@@ -46,6 +47,25 @@ func TestAnswersDecodeAsTheyWereEncoded(t *testing.T) {
 			if a.omitted == store.BodyKept {
 				assert.Len(t, encoded.Body, a.bodySize())
 			}
+		})
+	}
+}
+
+// The bytes are those of records in use.
+func TestP8_OldRecordsStayReadable(t *testing.T) {
+	t.Parallel()
+	golden := map[string]struct{ meta, body string }{
+		"a success":           {"0003612e420000", "0000"},
+		"an error":            {"0503612e4201086c6f636174696f6e022f310205782d62696e0200ff05782d62696e00", "08080512046e6f6e65"},
+		"a broken-off stream": {"0503612e420000", "08080512046e6f6e650101"},
+	}
+	for name, want := range golden {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			encoded := answers(t)[name].encode(1 << 20)
+			assert.Equal(t, "grpc/1", encoded.Codec, "a changed encoding takes a new name")
+			assert.Equal(t, want.meta, hex.EncodeToString(encoded.Meta))
+			assert.Equal(t, want.body, hex.EncodeToString(encoded.Body))
 		})
 	}
 }

@@ -9,29 +9,31 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// canonical returns the one form of a message that its fingerprint is made of,
+// canonicalForm returns the one form of a message that its fingerprint is made of,
 // without what is excluded. It is the protobuf wire format with all freedom
 // taken out: fields by number; numbers in their shortest form; repeated numbers
 // packed if the schema says so; maps sorted by key; every NaN the same one; an
 // Any as its type URL and the bytes of its value, which are not looked into;
-// unknown fields as they came, among the others by their number.
+// unknown fields as they came, among the others by their number. mapped says that
+// there may be a map in what is not looked into: see [unordered].
 //
 // protobuf's own deterministic marshalling promises equal bytes within one
 // build only, so this does not use it. That it is the wire format anyway makes
 // a server which knows a new field of a request agree with one that does not yet
 // know it, as long as the client writes fields in the usual way.
-func canonical(m protoreflect.Message, without *exclusion) []byte {
+func canonicalForm(m protoreflect.Message, without *exclusion) (form []byte, mapped bool) {
 	var b backward
 	b.message(m, without)
-	return b.bytes()
+	return b.bytes(), b.mapped
 }
 
 // backward is a buffer that is filled from its end. A length, which stands
 // before what it counts, is then known when it is written, and no depth of
 // nesting makes bytes be copied again and again.
 type backward struct {
-	buf   []byte
-	start int
+	buf    []byte
+	start  int
+	mapped bool // something that was not looked into may hold a map
 }
 
 func (b *backward) bytes() []byte { return b.buf[b.start:] }
@@ -73,6 +75,7 @@ type part struct {
 }
 
 func (b *backward) message(m protoreflect.Message, without *exclusion) {
+	b.mapped = b.mapped || mayHoldMap(opaque(m), maxDepth)
 	for _, p := range slices.Backward(parts(m)) {
 		excluded := without.of(p.number)
 		if excluded != nil && excluded.whole {
@@ -83,6 +86,14 @@ func (b *backward) message(m protoreflect.Message, without *exclusion) {
 			b.field(p.field, p.value, excluded)
 		}
 	}
+}
+
+// opaque is what of a message is not looked into.
+func opaque(m protoreflect.Message) []byte {
+	if m.Descriptor().FullName() != "google.protobuf.Any" {
+		return m.GetUnknown()
+	}
+	return m.Get(m.Descriptor().Fields().ByName("value")).Bytes()
 }
 
 // parts returns what a message holds, by number.

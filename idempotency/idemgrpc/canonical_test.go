@@ -17,6 +17,11 @@ import (
 	"github.com/reprise-go/reprise/internal/testpb"
 )
 
+func canonical(m protoreflect.Message, without *exclusion) []byte {
+	form, _ := canonicalForm(m, without)
+	return form
+}
+
 func everyKind() *testpb.Order {
 	note := ""
 	return &testpb.Order{

@@ -1,6 +1,7 @@
 package idemgrpc
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"time"
@@ -41,7 +42,8 @@ const (
 // handler sets until it is known whether its answer counts. Safe for concurrent
 // use, also after the handler's end.
 type capture struct {
-	method string
+	method  string
+	outside context.Context //nolint:containedctx // of the call, as long as that lasts
 	// flow sends a header at once; nil if headers are held back.
 	flow func(metadata.MD) error
 

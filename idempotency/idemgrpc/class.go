@@ -12,6 +12,8 @@ import (
 func classify(code codes.Code, rule idempotency.RecordRule) idempotency.Class {
 	class := classOf(code)
 	switch {
+	case code > maxCode: // which no client can read, and no record keeps
+		return idempotency.ClassUnknown
 	case code == codes.OK, rule == idempotency.RecordAll:
 		return idempotency.ClassRecord
 	case rule == idempotency.RecordSuccess && class == idempotency.ClassRecord:

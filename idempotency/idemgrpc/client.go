@@ -102,14 +102,14 @@ func (c *Client) keyedCall(ctx context.Context, method string, req any) (context
 	if err != nil || own || plan.holdsKey(req) {
 		return ctx, req, err
 	}
-	key, err := c.keyFor(ctx, plan, method, req)
+	inField := c.opts.field != "" && plan.takesKey(req)
+	key, err := c.keyFor(ctx, plan.drawn.by(inField), method, req)
 	if err != nil {
 		return ctx, req, err
 	}
-	if c.opts.field != "" {
-		if keyed, ok := plan.withKey(req, key); ok {
-			return ctx, keyed, nil
-		}
+	if inField {
+		keyed, _ := plan.withKey(req, key)
+		return ctx, keyed, nil
 	}
 	ctx, err = c.inMetadata(ctx, key)
 	return ctx, req, err
@@ -126,11 +126,12 @@ func (c *Client) keyedStream(ctx context.Context, desc *grpc.StreamDesc, method 
 	if err != nil || own {
 		return ctx, nil, err
 	}
-	key, err := c.keyFor(ctx, plan, method, nil)
+	inField := isWritable(plan.path) && !desc.ClientStreams
+	key, err := c.keyFor(ctx, plan.drawn.by(inField), method, nil)
 	if err != nil {
 		return ctx, nil, err
 	}
-	if isWritable(plan.path) && !desc.ClientStreams {
+	if inField {
 		return ctx, &keyInField{plan: plan, key: key}, nil
 	}
 	ctx, err = c.inMetadata(ctx, key)
@@ -176,12 +177,12 @@ func (c *Client) inMetadata(ctx context.Context, key string) (context.Context, e
 	return metadata.AppendToOutgoingContext(ctx, c.opts.metadata, value), nil
 }
 
-// keyFor returns the key of a call that has none yet. The request is nil for
-// streams.
-func (c *Client) keyFor(ctx context.Context, plan clientPlan, method string, req any) (string, error) {
+// keyFor returns the key of a call that has none yet, drawn unless something else
+// is said. The request is nil for streams.
+func (c *Client) keyFor(ctx context.Context, draw func() string, method string, req any) (string, error) {
 	key, given := KeyFromContext(ctx)
 	if !given && c.opts.draw == nil {
-		return plan.draw(), nil
+		return draw(), nil
 	}
 	if !given {
 		var err error

@@ -40,7 +40,8 @@ func SendKeyIn(name string) ClientOption {
 // "request_id" (https://google.aip.dev/155), instead of the metadata. A path is
 // made of the names in the .proto, joined by dots. Methods whose policy option
 // names a key field have it there; those without such a field have it in the
-// metadata. Default: the metadata.
+// metadata. Keys that are drawn follow the field's declared format; those of
+// [WithKey] and [SendKeyFrom] must follow it, too. Default: the metadata.
 func SendKeyInField(path string) ClientOption {
 	return func(o *clientOptions) error {
 		for name := range strings.SplitSeq(path, ".") {

@@ -16,9 +16,36 @@ import (
 // clientPlan is what is known about a method. It is immutable.
 type clientPlan struct {
 	wanted bool
-	draw   func() string
+	drawn  drawn
 	fields [2]string // where a key may be in the request: as declared, as configured
 	path   fieldPath // that of the declared request; nil if it is not known, or has none
+}
+
+// drawn is how fresh keys are made, by the place where they are put.
+type drawn struct{ inMetadata, inField func() string }
+
+// drawnAs draws UUIDs of the version that the method wants, by default random
+// ones.
+func drawnAs(policy *policypb.Policy) drawn {
+	d := drawn{inMetadata: keysyntax.Draw, inField: keysyntax.Draw}
+	if policy.GetKeyFormat() == policypb.KeyFormat_KEY_FORMAT_UUID7 {
+		d = drawn{inMetadata: keysyntax.DrawV7, inField: keysyntax.DrawV7}
+	}
+	switch policy.GetKeyFieldFormat() {
+	case policypb.KeyFormat_KEY_FORMAT_UUID4:
+		d.inField = keysyntax.Draw
+	case policypb.KeyFormat_KEY_FORMAT_UUID7:
+		d.inField = keysyntax.DrawV7
+	default: // the others take whatever the policy's own takes
+	}
+	return d
+}
+
+func (d drawn) by(inField bool) func() string {
+	if inField {
+		return d.inField
+	}
+	return d.inMetadata
 }
 
 // plan returns what is known about a method, and finds it out at the first call.
@@ -35,7 +62,7 @@ func (c *Client) plan(method string) clientPlan {
 func (c *Client) newPlan(method string) clientPlan {
 	md := linkedMethod(method)
 	said := saidOf(md)
-	plan := clientPlan{draw: keysyntax.Draw}
+	plan := clientPlan{drawn: drawnAs(said.policy)}
 	switch {
 	case said.off:
 		return plan
@@ -43,9 +70,6 @@ func (c *Client) newPlan(method string) clientPlan {
 		plan.wanted = c.opts.where(method)
 	default:
 		plan.wanted = said.declared || c.opts.lists(method)
-	}
-	if said.policy.GetKeyFormat() == policypb.KeyFormat_KEY_FORMAT_UUID7 {
-		plan.draw = keysyntax.DrawV7
 	}
 	plan.fields = [...]string{said.policy.GetKeyField(), c.opts.field}
 	if md != nil {
@@ -133,11 +157,17 @@ func (p clientPlan) holdsKey(req any) bool {
 	return there && key != ""
 }
 
+// takesKey says whether a request has a field for a key that takes a string.
+func (p clientPlan) takesKey(req any) bool {
+	message, ok := req.(proto.Message)
+	return ok && isWritable(p.pathIn(message.ProtoReflect()))
+}
+
 // withKey returns a copy of the request with the key in its field. False if it
 // has none that takes a string.
 func (p clientPlan) withKey(req any, key string) (proto.Message, bool) {
 	message, ok := req.(proto.Message)
-	if !ok || !isWritable(p.pathIn(message.ProtoReflect())) {
+	if !ok || !p.takesKey(req) {
 		return nil, false
 	}
 	keyed := proto.Clone(message)

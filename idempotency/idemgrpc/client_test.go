@@ -13,9 +13,6 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protodesc"
-	"google.golang.org/protobuf/reflect/protoregistry"
-	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/reprise-go/reprise/idempotency/idemgrpc"
 	"github.com/reprise-go/reprise/idempotency/idemgrpc/internal/optionpb"
@@ -211,57 +208,6 @@ func TestAStreamKeepsTheCallersKey(t *testing.T) {
 	_, err = stream.Recv()
 	require.NoError(t, err)
 	assert.Equal(t, attempt{field: "mine"}, w.only(t))
-}
-
-func TestAKeyIsDrawnAsTheMethodWantsIt(t *testing.T) {
-	t.Parallel()
-	w := &keyWitness{}
-	client := optionpb.NewGoodClient(dialWitness(t, w, idemgrpc.SendKeyIn("X-Request-Key")))
-	_, err := client.Full(t.Context(), &optionpb.Request{}) // KEY_FORMAT_UUID7
-	require.NoError(t, err)
-	assert.Regexp(t, uuidOf("7"), strings.Join(w.only(t).metadata, "+"))
-}
-
-func TestANestedKeyFieldIsMade(t *testing.T) {
-	t.Parallel()
-	w := &keyWitness{}
-	client := optionpb.NewGoodClient(dialWitness(t, w, idemgrpc.SendKeyInField("request_id")))
-	request := &optionpb.Request{}
-	_, err := client.NoWait(t.Context(), request) // key_field: "order.id"
-	require.NoError(t, err)
-	assert.Regexp(t, uuidOf("4"), w.only(t).field)
-	assert.Nil(t, request.GetOrder(), "the caller's message was changed")
-}
-
-func TestAMethodWithoutTheFieldGetsItsKeyInTheMetadata(t *testing.T) {
-	t.Parallel()
-	w := &keyWitness{}
-	client := optionpb.NewGoodClient(dialWitness(t, w, idemgrpc.SendKeyInField("nowhere.at_all")))
-	_, err := client.Empty(t.Context(), &optionpb.Request{})
-	require.NoError(t, err)
-	assert.Len(t, w.only(t).metadata, 1)
-}
-
-func TestADynamicMessageKeepsItsKeyAndGetsOne(t *testing.T) {
-	t.Parallel()
-	file, err := protodesc.NewFile(protodesc.ToFileDescriptorProto(new(optionpb.Request).ProtoReflect().Descriptor().ParentFile()), protoregistry.GlobalFiles)
-	require.NoError(t, err)
-	for _, raw := range []*optionpb.Request{{}, {RequestId: "mine"}} {
-		w := &keyWitness{}
-		conn := dialWitness(t, w, idemgrpc.SendKeyInField("request_id"))
-		request := dynamicpb.NewMessage(file.Messages().ByName("Request"))
-		bytes, err := proto.Marshal(raw)
-		require.NoError(t, err)
-		require.NoError(t, proto.Unmarshal(bytes, request))
-		require.NoError(t, conn.Invoke(t.Context(), "/optiontest.v1.Good/Full", request, new(optionpb.Answer)))
-		got := w.only(t)
-		assert.Empty(t, got.metadata)
-		if raw.GetRequestId() != "" {
-			assert.Equal(t, "mine", got.field)
-			continue
-		}
-		assert.Regexp(t, uuidOf("7"), got.field)
-	}
 }
 
 func TestAKeyThatCannotBeSentFailsTheCallAndIsNotTold(t *testing.T) {

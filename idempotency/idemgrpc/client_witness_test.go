@@ -63,6 +63,9 @@ func (w *keyWitness) Full(ctx context.Context, r *optionpb.Request) (*optionpb.A
 func (w *keyWitness) NoWait(ctx context.Context, r *optionpb.Request) (*optionpb.Answer, error) {
 	return w.see(ctx, r)
 }
+func (w *keyWitness) FieldOnly(ctx context.Context, r *optionpb.Request) (*optionpb.Answer, error) {
+	return w.see(ctx, r)
+}
 func (w *keyWitness) Off(ctx context.Context, r *optionpb.Request) (*optionpb.Answer, error) {
 	return w.see(ctx, r)
 }

@@ -9,10 +9,13 @@
 //		grpc.ChainStreamInterceptor(authenticateStream, protect.Stream()))
 //
 // A call carries its key in the metadata entry idempotency-key, by the rules of
-// the HTTP header, or in a field of the request. The first call with a key runs
-// the handler; duplicates get its answer: message, status with details, and the
-// metadata that [RecordMetadata] lists. A duplicate of a running call waits, up
-// to [DefaultWait], so that hedged calls all get the one success.
+// the HTTP header, or in a field of the request, which may have a format of its
+// own ([KeyFieldFormat]). The first call with a key runs the handler; duplicates
+// get its answer: message, status with details, and the metadata that
+// [RecordMetadata] lists. A duplicate of a running call waits, up to
+// [DefaultWait], so that hedged calls all get the one success. What gRPC itself
+// says about its retries (grpc-previous-rpc-attempts) is counted, see
+// [idempotency.Stats], and decides nothing.
 //
 // # Which answers are final
 //
@@ -30,7 +33,8 @@
 // Refusals are statuses with an ErrorInfo of [DefaultDomain], whose reason is
 // the [idempotency.Code] in upper case; see [StatusOf]. They come as trailers
 // only, so that clients which retry by a service config may, and with
-// grpc-retry-pushback-ms where a retry makes sense. Replays carry
+// grpc-retry-pushback-ms where a retry makes sense. RESULT_UNAVAILABLE, of an answer
+// whose messages were not kept, has its recorded metadata in the trailer. Replays carry
 // idempotent-replayed: true, and every answer idempotency-status: in the header of
 // successes, in the trailer of errors, and in the trailer of streams that are not
 // replays.
@@ -55,5 +59,6 @@
 // compared as the server decodes it. Policy.MaxRequestBody is not used: the
 // server's own limit holds. Within a protected handler, [grpc.SetSendCompressor] and
 // [grpc.ClientSupportedCompressors] return an error: grpc-go lets nobody stand
-// between them and the connection. Call the former in an interceptor outside.
+// between them and the connection. [SetSendCompressor] and
+// [ClientSupportedCompressors] of this package work in every handler.
 package idemgrpc

@@ -4,9 +4,12 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
+	"reflect"
 	"slices"
+	"strings"
 
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -23,6 +26,9 @@ const (
 	// With a configuration, the first six hex digits of its digest follow: the
 	// names are all that a store keeps of it, and have 8 bytes at most.
 	configuredFingerprint = "g1"
+	// The same where order cannot be relied on: see [unordered].
+	unorderedPlain      = "grpc/1m"
+	unorderedConfigured = "m1"
 )
 
 // fingerprinter is one algorithm for one method.
@@ -34,6 +40,8 @@ type fingerprinter struct {
 	// configuration is the digest of without and metadata, nil if there are
 	// none. The algorithm's name holds 24 bits of it only, the sum all.
 	configuration []byte
+	// former are algorithms that records may still name.
+	former []fingerprinter
 }
 
 // newFingerprinter returns the algorithm for a method. Excluded are the key's
@@ -69,6 +77,38 @@ func newFingerprinter(md protoreflect.MethodDescriptor, policy idempotency.Polic
 	return f, nil
 }
 
+// formerSettings are what [FormerFingerprint] says.
+type formerSettings struct{ methodSettings }
+
+// formerFingerprinters are the algorithms of former configurations.
+func formerFingerprinters(md protoreflect.MethodDescriptor, former []formerSettings) ([]fingerprinter, error) {
+	all := make([]fingerprinter, 0, len(former))
+	for _, set := range former {
+		f, err := newFingerprinter(md, set.policy, set.uncounted())
+		if err == nil {
+			err = set.check(f)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("FormerFingerprint: %w", err)
+		}
+		all = append(all, f)
+	}
+	return all, nil
+}
+
+// check finds what would be of no effect, and nobody would hear of it.
+func (s formerSettings) check(f fingerprinter) error {
+	meant := idempotency.Policy{FingerprintHeaders: s.policy.FingerprintHeaders}
+	switch {
+	case s.keyFrom != nil, s.scopeField != "", s.keyFieldFormat != "", len(s.others)+len(s.former) > 0,
+		!reflect.DeepEqual(s.policy, meant):
+		return errors.New("only KeyField, Exclude and Policy.FingerprintHeaders are part of it")
+	case f.configuration == nil:
+		return errors.New("it says nothing; requests that were compared as a whole are always known")
+	}
+	return nil
+}
+
 // configurationOf digests a configuration: lists in another order are the same.
 func configurationOf(lists ...[]string) []byte {
 	h := frames{sha256.New()}
@@ -84,17 +124,40 @@ func configurationOf(lists ...[]string) []byte {
 
 // by returns the fingerprint of a call by the algorithm of that name, so that it
 // can be compared with a record which a process with another configuration
-// made. What any other configuration leaves out cannot be known from its name.
+// made: the simple ones, f itself and the former ones. What any other
+// configuration leaves out cannot be known from its name.
 func (f fingerprinter) by(algorithm string, m protoreflect.Message, md metadata.MD) (store.Fingerprint, bool) {
-	switch algorithm {
-	case f.algorithm:
-		return f.of(m, md), true
-	case plainFingerprint:
-		return fingerprinter{algorithm: algorithm, method: f.method}.of(m, md), true
-	case store.NoFingerprint:
+	if algorithm == store.NoFingerprint {
 		return store.Fingerprint{Algorithm: algorithm}, true
 	}
+	known := append([]fingerprinter{f, {algorithm: plainFingerprint, method: f.method}}, f.former...)
+	for _, f := range known {
+		if algorithm == f.algorithm || algorithm == f.unordered() {
+			return f.named(algorithm, m, md)
+		}
+	}
 	return store.Fingerprint{}, false
+}
+
+// named returns the fingerprint by one of f's two algorithms; false where that
+// could tell two tries of one call for two calls.
+func (f fingerprinter) named(algorithm string, m protoreflect.Message, md metadata.MD) (store.Fingerprint, bool) {
+	form, mapped := canonicalForm(m, f.without)
+	switch {
+	case algorithm == f.unordered():
+		form = unordered(form)
+	case mapped:
+		return store.Fingerprint{}, false
+	}
+	return f.sum(algorithm, form, md), true
+}
+
+// unordered is the name of f's algorithm where order cannot be relied on.
+func (f fingerprinter) unordered() string {
+	if f.algorithm == plainFingerprint {
+		return unorderedPlain
+	}
+	return unorderedConfigured + strings.TrimPrefix(f.algorithm, configuredFingerprint)
 }
 
 // of digests what makes a call the same one again: the method, the canonical
@@ -104,9 +167,17 @@ func (f fingerprinter) of(m protoreflect.Message, md metadata.MD) store.Fingerpr
 	if f.algorithm == store.NoFingerprint {
 		return store.Fingerprint{Algorithm: f.algorithm}
 	}
+	form, mapped := canonicalForm(m, f.without)
+	if mapped {
+		return f.sum(f.unordered(), unordered(form), md)
+	}
+	return f.sum(f.algorithm, form, md)
+}
+
+func (f fingerprinter) sum(algorithm string, form []byte, md metadata.MD) store.Fingerprint {
 	h := frames{sha256.New()}
 	h.add([]byte(f.method))
-	h.add(canonical(m, f.without))
+	h.add(form)
 	if f.configuration != nil {
 		h.add(f.configuration)
 		for _, name := range f.metadata {
@@ -117,7 +188,7 @@ func (f fingerprinter) of(m protoreflect.Message, md metadata.MD) store.Fingerpr
 			}
 		}
 	}
-	return store.Fingerprint{Algorithm: f.algorithm, Sum: [sha256.Size]byte(h.Sum(nil))}
+	return store.Fingerprint{Algorithm: algorithm, Sum: [sha256.Size]byte(h.Sum(nil))}
 }
 
 // frames hashes parts so that no two lists of parts look alike.

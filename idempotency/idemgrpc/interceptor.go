@@ -77,7 +77,7 @@ func (i *Interceptor) Protect(service protoreflect.ServiceDescriptor, methods ..
 		return fmt.Errorf("idemgrpc: %w", err)
 	}
 	for _, m := range plans { // only now: what was refused above can be put right and tried again
-		if m.op, err = i.guard.Operation(m.name, m.options...); err != nil {
+		if m.op, err = i.guard.Operation(m.name, append(m.options, idempotency.Replays(answerCodec))...); err != nil {
 			return fmt.Errorf("idemgrpc: %w", err)
 		}
 	}

@@ -48,7 +48,7 @@ func (m *method) metadataKey(ctx context.Context) (string, error) {
 	for _, name := range m.in.opts.keyNames {
 		key, err := keysyntax.Parse(md.Get(name), false)
 		if err == nil {
-			key, err = keysyntax.Format(key, string(m.policy.KeyFormat))
+			key, err = m.formatted(key, m.policy.KeyFormat)
 		}
 		switch {
 		case errors.Is(err, keysyntax.ErrNone):
@@ -73,7 +73,7 @@ func (m *method) fieldKey(request proto.Message) (string, error) {
 	if !there {
 		return "", keysyntax.ErrNone
 	}
-	return m.check(text)
+	return m.check(text, m.fieldFormat)
 }
 
 func (m *method) resolvedKey(ctx context.Context, request proto.Message) (string, error) {
@@ -84,15 +84,32 @@ func (m *method) resolvedKey(ctx context.Context, request proto.Message) (string
 	case key == "":
 		return "", keysyntax.ErrNone
 	}
-	return m.check(key)
+	return m.check(key, m.policy.KeyFormat)
 }
 
-func (m *method) check(text string) (string, error) {
+func (m *method) check(text string, format idempotency.KeyFormat) (string, error) {
 	key, err := keysyntax.Check(text)
 	if err != nil {
 		return "", err
 	}
-	return keysyntax.Format(key, string(m.policy.KeyFormat))
+	return m.formatted(key, format)
+}
+
+// formatted checks a key against the format of the place where it stands. Where
+// one place wants UUIDs, the same UUID counts in its lower-case form in the other
+// place, too: else it would be two keys, and a retry that carries it elsewhere a
+// second run.
+func (m *method) formatted(key string, own idempotency.KeyFormat) (string, error) {
+	key, err := keysyntax.Format(key, string(own))
+	if err != nil || m.keyField == nil {
+		return key, err
+	}
+	for _, format := range []idempotency.KeyFormat{m.policy.KeyFormat, m.fieldFormat} {
+		if normal, err := keysyntax.Format(key, string(format)); err == nil {
+			key = normal
+		}
+	}
+	return key, nil
 }
 
 // keyCode is the refusal for a key that is missing or wrong.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 
 	"google.golang.org/grpc/metadata"
@@ -13,6 +14,20 @@ import (
 // entry is one metadata value. Values of names that end in -bin are the raw
 // bytes.
 type entry struct{ name, value string }
+
+// previousAttempts is how many attempts at a call gRPC itself has made before, as
+// its clients say; 0 if they say nothing, or what is no such number.
+func previousAttempts(md metadata.MD) int {
+	values := md.Get("grpc-previous-rpc-attempts")
+	if len(values) != 1 {
+		return 0
+	}
+	n, err := strconv.ParseUint(values[0], 10, 31)
+	if err != nil {
+		return 0
+	}
+	return int(n)
+}
 
 // pickEntries returns the values of md that names lists, in the order of names
 // and, for one name, in that of the handler.

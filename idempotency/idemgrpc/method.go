@@ -49,12 +49,17 @@ type methodSettings struct {
 	// readOnly: declared as free of side effects.
 	readOnly bool
 	policy   idempotency.Policy
+	// keyField is a field of the request that carries the key.
 	keyField string
+	// keyFieldFormat is that of keys in keyField; "" for the policy's.
+	keyFieldFormat idempotency.KeyFormat
 	// scopeField is a field of the request that is part of the scope.
 	scopeField string
 	exclude    []string
 	keyFrom    KeyFunc
-	others     []idempotency.OperationOption
+	// former are configurations of the fingerprint that records may still name.
+	former []formerSettings
+	others []idempotency.OperationOption
 }
 
 // KeyFunc finds the key of a call; "" if there is none.
@@ -77,24 +82,46 @@ func newMethodOption(set func(*methodSettings) error) idempotency.OperationOptio
 // enum. A call that has both must have them equal. The field does not count in
 // the fingerprint.
 func KeyField(path string) idempotency.OperationOption {
-	return newMethodOption(func(set *methodSettings) error { return setOnce(&set.keyField, path, "KeyField") })
+	return newMethodOption(func(set *methodSettings) error { return setPath(&set.keyField, path, "KeyField") })
+}
+
+// KeyFieldFormat says what a key may look like that comes in the [KeyField], such
+// as [idempotency.KeyUUIDv4] for a request_id of AIP-155. It is for that field
+// alone: a key in the metadata follows the policy's KeyFormat, by default any,
+// and may be of another form. One UUID is one key in both places, in upper and
+// lower case; so where this is new, UUIDs that were sent in upper case before are
+// new keys. Default: the policy's KeyFormat. The formats of UUIDs need a field that
+// is a string.
+func KeyFieldFormat(format idempotency.KeyFormat) idempotency.OperationOption {
+	return newMethodOption(func(set *methodSettings) error {
+		switch format {
+		case idempotency.KeyAny, idempotency.KeyUUID, idempotency.KeyUUIDv4, idempotency.KeyUUIDv7:
+			return setOnce(&set.keyFieldFormat, format, "KeyFieldFormat")
+		default:
+			return fmt.Errorf("KeyFieldFormat is %q, which is no format of keys", format)
+		}
+	})
 }
 
 // ScopeField names a field of the request whose value is part of the scope,
 // within that of [Scope]: the same key with another value is another operation.
 // It is a path as that of [KeyField]. A call without the field has no scope.
 func ScopeField(path string) idempotency.OperationOption {
-	return newMethodOption(func(set *methodSettings) error { return setOnce(&set.scopeField, path, "ScopeField") })
+	return newMethodOption(func(set *methodSettings) error { return setPath(&set.scopeField, path, "ScopeField") })
 }
 
-func setOnce(field *string, path, name string) error {
+func setPath(field *string, path, name string) error {
 	if path == "" {
 		return fmt.Errorf("%s: the path is empty", name)
 	}
+	return setOnce(field, path, name)
+}
+
+func setOnce[T ~string](field *T, value T, name string) error {
 	if *field != "" {
 		return fmt.Errorf("%s is given twice", name)
 	}
-	*field = path
+	*field = value
 	return nil
 }
 
@@ -105,6 +132,33 @@ func Exclude(paths ...string) idempotency.OperationOption {
 	return newMethodOption(func(set *methodSettings) error {
 		set.exclude = append(set.exclude, paths...)
 		return nil
+	})
+}
+
+// FormerFingerprint names a configuration that the method's requests were compared
+// by before it was changed: the policy's FingerprintHeaders, [Exclude] and
+// [KeyField], of which the policy's other fields and all other options are no
+// part. Records name their configuration by a digest only, so that without this
+// the keys in use at the change are answered with FAILED_PRECONDITION, reason
+// RECORD_UNREADABLE, until their records expire. May be given more than once.
+//
+//	idemgrpc.Method("CreatePayment",
+//		idemgrpc.KeyField("request_id"), idemgrpc.Exclude("sent_at", "trace"),
+//		idemgrpc.FormerFingerprint(idemgrpc.KeyField("request_id"), idemgrpc.Exclude("sent_at")))
+//
+// It says the configuration in full: what the .proto declared then and the
+// guard's FingerprintHeaders included. Requests that were compared as a whole,
+// without any of the three, are always known. Deploy a change in two steps: first
+// every process learns the new configuration as if it were a former one, then
+// they use it.
+//
+// Errors of [Interceptor.Protect] name what cannot have been a configuration,
+// such as a path that the request no longer has.
+func FormerFingerprint(config ...idempotency.OperationOption) idempotency.OperationOption {
+	former := Method("", config...)
+	return newMethodOption(func(set *methodSettings) error {
+		set.former = append(set.former, formerSettings{former.set})
+		return errors.Join(former.errs...)
 	})
 }
 
@@ -135,19 +189,21 @@ func KeyFrom(key KeyFunc) idempotency.OperationOption {
 func (s methodSettings) merge(code methodSettings) (methodSettings, error) {
 	errs := contradictions(s.policy, code.policy)
 	merged := methodSettings{
-		said:       s.said || code.said,
-		readOnly:   s.readOnly,
-		policy:     s.policy.Override(code.policy),
-		keyField:   both(&errs, "KeyField", s.keyField, code.keyField),
-		scopeField: both(&errs, "ScopeField", s.scopeField, code.scopeField),
-		exclude:    append(slices.Clone(s.exclude), code.exclude...),
-		keyFrom:    code.keyFrom,
-		others:     append(slices.Clone(s.others), code.others...),
+		said:           s.said || code.said,
+		readOnly:       s.readOnly,
+		policy:         s.policy.Override(code.policy),
+		keyField:       both(&errs, "KeyField", s.keyField, code.keyField),
+		keyFieldFormat: both(&errs, "KeyFieldFormat", s.keyFieldFormat, code.keyFieldFormat),
+		scopeField:     both(&errs, "ScopeField", s.scopeField, code.scopeField),
+		exclude:        append(slices.Clone(s.exclude), code.exclude...),
+		keyFrom:        code.keyFrom,
+		former:         code.former,
+		others:         append(slices.Clone(s.others), code.others...),
 	}
 	return merged, errors.Join(errs...)
 }
 
-func both(errs *[]error, name, declared, code string) string {
+func both[T ~string](errs *[]error, name string, declared, code T) T {
 	if declared != "" && code != "" && declared != code {
 		*errs = append(*errs, fmt.Errorf("%s is %q in the .proto and %q in the code", name, declared, code))
 	}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -96,6 +95,15 @@ func TestMistakesOfProtectionNameTheMethod(t *testing.T) {
 		{"unknown exclusion", Method("Create", Exclude("tags.x")), "there is nothing below tags"},
 		{"two keys", Method("Create", KeyField("request_id"), KeyField("currency")), "KeyField is given twice"},
 		{"two sources", Method("Create", KeyField("request_id"), KeyFrom(resolver)), "exclude each other"},
+		{"a format of no field", Method("Create", KeyFieldFormat(idempotency.KeyUUID)), "Orders/Create: KeyFieldFormat is said, and there is no KeyField"},
+		{"two formats", Method("Create", KeyFieldFormat(idempotency.KeyUUID), KeyFieldFormat(idempotency.KeyUUIDv4)), "Orders/Create: KeyFieldFormat is given twice"},
+		{"no format", Method("Create", KeyField("request_id"), KeyFieldFormat("guid")), `KeyFieldFormat is "guid", which is no format of keys`},
+		{"a number that is a UUID", Method("Create", KeyField("amount"), KeyFieldFormat(idempotency.KeyUUID)), `KeyFieldFormat is "uuid", and amount is never a UUID: its type is int64`},
+		{"a former path that is unknown", Method("Create", FormerFingerprint(Exclude("none"))), `FormerFingerprint: field "none"`},
+		{"a former nothing", Method("Create", FormerFingerprint()), "FormerFingerprint: it says nothing"},
+		{"a former policy", Method("Create", FormerFingerprint(KeyField("request_id"), idempotency.Policy{Lease: time.Second})), "FormerFingerprint: only KeyField, Exclude and"},
+		{"a former scope", Method("Create", FormerFingerprint(KeyField("request_id"), ScopeField("currency"))), "FormerFingerprint: only KeyField, Exclude and"},
+		{"a former nil", Method("Create", FormerFingerprint(nil)), "a nil option"},
 		{"nil resolver", Method("Create", KeyFrom(nil)), "KeyFrom: the function is nil"},
 		{"nil option", Method("Create", nil), "a nil option"},
 		{"JSON", Method("Create", idempotency.Policy{Fingerprint: idempotency.FingerprintJSON}), "JSON is for HTTP"},
@@ -160,6 +168,13 @@ func TestDeclarationAndCodeMayNotContradictEachOther(t *testing.T) {
 	_, err = declared.merge(methodSettings{policy: idempotency.Policy{Lease: time.Minute}, keyField: "currency"})
 	require.ErrorContains(t, err, "Policy.Lease is 1s in the .proto and 1m0s in the code")
 	require.ErrorContains(t, err, `KeyField is "request_id" in the .proto and "currency" in the code`)
+
+	declared.keyFieldFormat = idempotency.KeyUUIDv4
+	merged, err = declared.merge(methodSettings{keyFieldFormat: idempotency.KeyUUIDv4})
+	require.NoError(t, err)
+	assert.Equal(t, idempotency.KeyUUIDv4, merged.keyFieldFormat)
+	_, err = declared.merge(methodSettings{keyFieldFormat: idempotency.KeyUUID})
+	require.ErrorContains(t, err, `KeyFieldFormat is "uuid4" in the .proto and "uuid" in the code`)
 }
 
 func TestKeysOfEveryTextualType(t *testing.T) {
@@ -200,36 +215,4 @@ func TestScopesWithinScopesAreNeverSpelledAlike(t *testing.T) {
 	t.Parallel()
 	assert.NotEqual(t, ScopeWithin("ab", "c"), ScopeWithin("a", "bc"))
 	assert.NotEqual(t, ScopeWithin("1:a", ""), ScopeWithin("", "1:a"))
-}
-
-func FuzzKeyMetadata(f *testing.F) {
-	for _, seed := range []string{"key", `"key"`, `"a\"b";p=1`, "", " ", "a,b", "\x00", "ü"} {
-		f.Add(seed, seed)
-	}
-	m := &method{in: &Interceptor{opts: options{keyNames: []string{"idempotency-key", "x-key"}}}}
-	f.Fuzz(func(t *testing.T, one, other string) {
-		ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("idempotency-key", one, "x-key", other))
-		key, err := m.key(ctx, nil)
-		if err != nil {
-			require.ErrorIs(t, err, keysyntax.ErrInvalid)
-			return
-		}
-		checked, err := keysyntax.Check(key)
-		require.NoError(t, err)
-		assert.Equal(t, key, checked)
-	})
-}
-
-func FuzzKeyFieldPath(f *testing.F) {
-	for _, seed := range []string{"request_id", "meta.id", "items.name", "", ".", "meta.", "extra.value", "counts.key"} {
-		f.Add(seed)
-	}
-	order := everyKind()
-	f.Fuzz(func(t *testing.T, path string) {
-		found, err := valuePath(order.ProtoReflect().Descriptor(), path)
-		if err == nil {
-			require.NotEmpty(t, found)
-			_, _ = found.text(order.ProtoReflect()) // it does not panic
-		}
-	})
 }

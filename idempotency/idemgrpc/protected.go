@@ -1,6 +1,7 @@
 package idemgrpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,7 @@ type method struct {
 	input, output protoreflect.MessageType
 	clientStreams bool
 	keyField      fieldPath // nil: there is none
+	fieldFormat   idempotency.KeyFormat
 	scopeField    fieldPath
 	keyFrom       KeyFunc
 	fingerprinter fingerprinter
@@ -53,15 +55,31 @@ func (i *Interceptor) newMethod(md protoreflect.MethodDescriptor, set methodSett
 	if err := errors.Join(set.check(), m.policy.Validate(), m.checkStreams()); err != nil {
 		return nil, err
 	}
-	excluded := set.exclude
-	if set.keyField != "" {
-		excluded = append(slices.Clone(excluded), set.keyField)
-	}
-	var errs [3]error
+	m.fieldFormat = cmp.Or(set.keyFieldFormat, m.policy.KeyFormat)
+	var errs [5]error
 	m.keyField, errs[0] = optionalPath(md.Input(), set.keyField)
 	m.scopeField, errs[1] = optionalPath(md.Input(), set.scopeField)
-	m.fingerprinter, errs[2] = newFingerprinter(md, m.policy, excluded)
+	m.fingerprinter, errs[2] = newFingerprinter(md, m.policy, set.uncounted())
+	m.fingerprinter.former, errs[3] = formerFingerprinters(md, set.former)
+	errs[4] = checkFieldFormat(m.keyField, set.keyFieldFormat)
 	return m, errors.Join(errs[:]...)
+}
+
+// uncounted are the paths of what is no part of the fingerprint.
+func (s methodSettings) uncounted() []string {
+	if s.keyField == "" {
+		return s.exclude
+	}
+	return append(slices.Clone(s.exclude), s.keyField)
+}
+
+// checkFieldFormat knows the format that no key in the field could have.
+func checkFieldFormat(field fieldPath, format idempotency.KeyFormat) error {
+	if field == nil || format == "" || format == idempotency.KeyAny || isWritable(field) {
+		return nil
+	}
+	last := field[len(field)-1]
+	return fmt.Errorf("KeyFieldFormat is %q, and %s is never a UUID: its type is %v", format, last.Name(), last.Kind())
 }
 
 // readOnly is a method that is declared as free of side effects.
@@ -79,6 +97,9 @@ func (s methodSettings) check() error {
 	var errs []error
 	if s.keyFrom != nil && s.keyField != "" {
 		errs = append(errs, errors.New("KeyFrom and KeyField exclude each other: a key comes from one place"))
+	}
+	if s.keyFieldFormat != "" && s.keyField == "" {
+		errs = append(errs, errors.New("KeyFieldFormat is said, and there is no KeyField that it could be about"))
 	}
 	if s.policy.Fingerprint == idempotency.FingerprintJSON || len(s.policy.FingerprintOnly)+len(s.policy.FingerprintExclude) > 0 {
 		errs = append(errs, errors.New("Policy.Fingerprint: JSON is for HTTP; messages are always compared by what they say, and Exclude leaves fields out"))
@@ -153,6 +174,7 @@ func (m *method) prepare(ctx context.Context, request proto.Message) (prepared, 
 			return m.fingerprinter.by(algorithm, request.ProtoReflect(), md)
 		},
 		MayReplay: m.mayReplay(ctx),
+		Retry:     previousAttempts(md),
 	}}, nil
 }
 
@@ -215,7 +237,21 @@ func (m *method) refuse(err error) (metadata.MD, error) {
 	if !ok {
 		return metadata.Pairs(markStatus, markRejected), err
 	}
-	return refusalTrailer(refused), StatusOf(refused, m.in.opts.domain, m.keyPlace()).Err()
+	trailer := metadata.Join(refusalTrailer(refused), keptBeside(refused))
+	return trailer, StatusOf(refused, m.in.opts.domain, m.keyPlace()).Err()
+}
+
+// keptBeside is what was recorded of an answer whose messages were not: such as
+// where the result is to be found.
+func keptBeside(refused *idempotency.Error) metadata.MD {
+	if refused.Code != idempotency.ErrResultUnavailable || refused.Answer == nil {
+		return nil
+	}
+	a, err := decodeAnswer(*refused.Answer)
+	if err != nil { // another transport's, or damaged: then there is just the refusal
+		return nil
+	}
+	return metadata.Join(toMetadata(a.header), toMetadata(a.trailer))
 }
 
 // keyPlace is where a key is expected, for a client's developer.

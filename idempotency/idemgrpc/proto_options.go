@@ -61,9 +61,10 @@ func (s *methodSettings) read(p *policypb.Policy) error {
 	var r optionReader
 	s.said = true
 	s.keyField, s.scopeField, s.exclude = p.GetKeyField(), p.GetScopeField(), slices.Clone(p.GetExclude())
+	s.keyFieldFormat = keyFormat(&r, "key_field_format", p.GetKeyFieldFormat())
 	s.policy = idempotency.Policy{
 		Key:       word(&r, "key", p.GetKey(), idempotency.KeyRequired, idempotency.KeyOptional, idempotency.KeyOff),
-		KeyFormat: word(&r, "key_format", p.GetKeyFormat(), idempotency.KeyAny, idempotency.KeyUUID, idempotency.KeyUUIDv4, idempotency.KeyUUIDv7),
+		KeyFormat: keyFormat(&r, "key_format", p.GetKeyFormat()),
 		Retention: r.duration("retention", p.GetRetention()),
 		Lease:     r.duration("lease", p.GetLease()),
 		Wait:      r.wait(p),
@@ -148,6 +149,10 @@ func (r *optionReader) wait(p *policypb.Policy) time.Duration {
 		r.fail("no_wait: only true has a meaning; say for how long with wait")
 	}
 	return idempotency.NoWait
+}
+
+func keyFormat(r *optionReader, field string, format policypb.KeyFormat) idempotency.KeyFormat {
+	return word(r, field, format, idempotency.KeyAny, idempotency.KeyUUID, idempotency.KeyUUIDv4, idempotency.KeyUUIDv7)
 }
 
 // word translates an enum whose values, in order from 1, are the words. 0 is "",

@@ -49,10 +49,11 @@ func fullSettings() methodSettings {
 			StoreDown: idempotency.StoreDownOpen,
 			Headers:   []string{"x-cost", "x-proof-bin"},
 		},
-		keyField:   "request_id",
-		scopeField: "order.shop",
-		exclude:    []string{"order.sent", "labels"},
-		said:       true,
+		keyField:       "request_id",
+		keyFieldFormat: idempotency.KeyUUIDv4,
+		scopeField:     "order.shop",
+		exclude:        []string{"order.sent", "labels"},
+		said:           true,
 	}
 }
 
@@ -66,6 +67,7 @@ func TestAMethodIsProtectedAsItsProtoSays(t *testing.T) {
 		{"Empty", methodSettings{said: true}},
 		{"Full", fullSettings()},
 		{"NoWait", methodSettings{said: true, keyField: "order.id", policy: idempotency.Policy{Wait: idempotency.NoWait}}},
+		{"FieldOnly", methodSettings{said: true, keyField: "request_id", keyFieldFormat: idempotency.KeyUUIDv7}},
 		{"Off", methodSettings{said: true, policy: idempotency.Policy{Key: idempotency.KeyOff}}},
 		{"Read", methodSettings{readOnly: true}},
 		{"ReadOff", methodSettings{said: true, readOnly: true, policy: idempotency.Policy{Key: idempotency.KeyOff}}},
@@ -189,8 +191,8 @@ func TestWhatANewerProtoSaysIsRefusedAndNotOverlooked(t *testing.T) {
 			return p
 		}, "its policy says something that this version of the library does not know: its .proto is newer"},
 		{"a word", func() *policypb.Policy {
-			return &policypb.Policy{Key: 9, Orphan: -1}
-		}, "key: 9 is a value that this version of the library does not know\norphan: -1 is a value that this version of the library does not know"},
+			return &policypb.Policy{Key: 9, Orphan: -1, KeyFieldFormat: 5}
+		}, "key_field_format: 5 is a value that this version of the library does not know\nkey: 9 is a value that this version of the library does not know\norphan: -1 is a value that this version of the library does not know"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -104,6 +105,16 @@ func StatusOf(refused *idempotency.Error, domain, field string) *status.Status {
 		return st
 	}
 	return detailed
+}
+
+// Refuse tells a caller of a refusal as the interceptors do, for code around
+// them that wants to answer alike: it sets the trailer (idempotency-status, and
+// grpc-retry-pushback-ms where a retry makes sense) and returns the error of
+// [StatusOf] with [DefaultDomain], which the handler or interceptor returns. ctx is the
+// call's.
+func Refuse(ctx context.Context, refused *idempotency.Error) error {
+	_ = grpc.SetTrailer(ctx, refusalTrailer(refused)) // fails outside of a call only
+	return StatusOf(refused, DefaultDomain, "").Err()
 }
 
 // badRequest names the field and the reason, never the key.

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/reprise-go/reprise/idempotency"
+	"github.com/reprise-go/reprise/internal/framing"
 	"github.com/reprise-go/reprise/store"
 )
 
@@ -86,7 +87,7 @@ type streamCall struct {
 
 // run runs the handler and says what its answer means.
 func (c *streamCall) run(ctx context.Context) idempotency.Answer {
-	c.capture = &capture{method: "/" + c.m.name, flow: c.sendHeader}
+	c.capture = &capture{method: "/" + c.m.name, outside: c.ss.Context(), flow: c.sendHeader}
 	if c.m.policy.Stream == idempotency.StreamPass {
 		c.answer.omitted = store.BodyStreamed
 	}
@@ -162,7 +163,7 @@ func (c *streamCall) record(message any) {
 		c.broken = true
 		return
 	}
-	c.size += int64(framedSize(len(encoded)))
+	c.size += int64(framing.Size(len(encoded)))
 	if c.size > c.m.policy.MaxResponseBody {
 		c.answer.messages, c.answer.omitted = nil, store.BodyTooLarge
 		return

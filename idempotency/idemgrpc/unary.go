@@ -51,7 +51,7 @@ type unaryCall struct {
 
 // run runs the handler and says what its answer means.
 func (c *unaryCall) run(ctx context.Context) idempotency.Answer {
-	c.capture = &capture{method: "/" + c.m.name}
+	c.capture = &capture{method: "/" + c.m.name, outside: c.ctx}
 	if c.m.policy.Stream == idempotency.StreamPass {
 		c.capture.flow = c.sendHeader
 	}
@@ -72,7 +72,11 @@ func (c *unaryCall) sendHeader(md metadata.MD) error {
 
 func (m *method) unaryAnswer(c *capture, response any, err error) idempotency.Answer {
 	if err != nil {
-		return m.answer(c, statusOf(err), answer{})
+		st := statusOf(err)
+		if st.Code() == codes.OK { // there is no message, so it is no success, and whoever reads it cannot know more
+			st = status.New(codes.Unknown, "an error that says OK")
+		}
+		return m.answer(c, st, answer{})
 	}
 	message, ok := response.(proto.Message)
 	if !ok {

@@ -1,12 +1,11 @@
 package idemhttp
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/http"
 
+	"github.com/reprise-go/reprise/internal/framing"
 	"github.com/reprise-go/reprise/store"
 )
 
@@ -74,18 +73,14 @@ func (a answer) location() string {
 }
 
 func (a answer) encodeMeta() []byte {
-	meta := binary.AppendUvarint(nil, uint64(a.status))
+	meta := framing.AppendNumber(nil, a.status)
 	for _, fields := range [][]field{a.header, a.trailer} {
-		meta = binary.AppendUvarint(meta, uint64(len(fields)))
+		meta = framing.AppendNumber(meta, len(fields))
 		for _, f := range fields {
-			meta = appendString(appendString(meta, f.name), f.value)
+			meta = framing.Append(framing.Append(meta, f.name), f.value)
 		}
 	}
 	return meta
-}
-
-func appendString(b []byte, s string) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
 // decodeAnswer reads what [answer.encode] wrote, and nothing else: for every
@@ -110,17 +105,13 @@ func (a *answer) readMeta(meta []byte) error {
 	if len(meta) > maxMeta {
 		return fmt.Errorf("%d bytes of metadata, more than %d", len(meta), maxMeta)
 	}
-	in := metaReader{rest: meta}
-	a.status = in.number(999)
-	a.header = in.fields()
-	a.trailer = in.fields()
-	switch {
-	case in.failed:
-		return errors.New("metadata cut short or out of range")
-	case len(in.rest) > 0:
-		return errors.New("bytes after the metadata")
-	case !bytes.Equal(a.encodeMeta(), meta):
-		return errors.New("metadata is not in its shortest form")
+	in := framing.NewReader(meta)
+	a.status = in.Number(999)
+	for _, fields := range []*[]field{&a.header, &a.trailer} {
+		in.Pairs(maxFields, func(name, value string) { *fields = append(*fields, field{name, value}) })
+	}
+	if err := in.End(); err != nil {
+		return fmt.Errorf("metadata: %w", err)
 	}
 	return nil
 }
@@ -163,44 +154,4 @@ func bodyAllowed(status int) bool {
 
 func isCanonical(name string) bool {
 	return isToken(name) && http.CanonicalHeaderKey(name) == name
-}
-
-// metaReader reads metadata; after a failure it reads zeros.
-type metaReader struct {
-	rest   []byte
-	failed bool
-}
-
-func (in *metaReader) number(most int) int {
-	n, size := binary.Uvarint(in.rest)
-	if in.failed || size <= 0 || n > uint64(most) {
-		in.failed = true
-		return 0
-	}
-	in.rest = in.rest[size:]
-	return int(n)
-}
-
-func (in *metaReader) text() string {
-	n := in.number(len(in.rest))
-	if in.failed || n > len(in.rest) {
-		in.failed = true
-		return ""
-	}
-	s := string(in.rest[:n])
-	in.rest = in.rest[n:]
-	return s
-}
-
-func (in *metaReader) fields() []field {
-	count := in.number(maxFields)
-	var fields []field
-	for range count {
-		name, value := in.text(), in.text()
-		if in.failed {
-			return nil
-		}
-		fields = append(fields, field{name, value})
-	}
-	return fields
 }

@@ -144,7 +144,7 @@ func (m *Middleware) protect(
 		return nil, fmt.Errorf("idemhttp: %s: Policy.%w", operation, err)
 	}
 	fingerprinter.former = m.former
-	op, err := m.guard.Operation(operation, opts...)
+	op, err := m.guard.Operation(operation, append(slices.Clone(opts), idempotency.Replays(answerCodec))...)
 	if err != nil {
 		return nil, fmt.Errorf("idemhttp: %w", err)
 	}

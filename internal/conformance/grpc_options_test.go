@@ -209,3 +209,127 @@ func ctxWithKey(t *testing.T) context.Context {
 	t.Helper()
 	return metadata.NewIncomingContext(t.Context(), metadata.Pairs("idempotency-key", newKey()))
 }
+
+// G2, G3: request_id wants a random UUID, the metadata takes any key.
+func TestG2_G3_TheKeyFieldHasAFormatOfItsOwn(t *testing.T) {
+	t.Parallel()
+	s := newGRPC(t, grpcSetup{method: []idempotency.OperationOption{
+		idemgrpc.KeyField("request_id"), idemgrpc.KeyFieldFormat(idempotency.KeyUUIDv4),
+	}})
+	order := func(requestID string) *testpb.Order { return &testpb.Order{Amount: 1, RequestId: requestID} }
+	first := s.create(t.Context(), "", order(strings.ToUpper(uuid)))
+	requireCode(t, first, codes.OK)
+	requireSame(t, first, s.create(t.Context(), "", order(uuid)))
+	requireSame(t, first, s.create(t.Context(), strings.ToUpper(uuid), order("")))
+	requireSame(t, first, s.create(t.Context(), strings.ToUpper(uuid), order(uuid)))
+	assert.Equal(t, 1, s.Runs())
+	requireRefusal(t, s.create(t.Context(), "Order-17", order(uuid)), codes.InvalidArgument, "IDEMPOTENCY_KEY_INVALID")
+	requireRefusal(t, s.create(t.Context(), "", order("Order-17")), codes.InvalidArgument, "IDEMPOTENCY_KEY_INVALID")
+	requireCode(t, s.create(t.Context(), "Order-17", order("")), codes.OK)
+	assert.Equal(t, 2, s.Runs())
+}
+
+func TestG9_RetriesThatGRPCSpeaksOfAreCounted(t *testing.T) {
+	t.Parallel()
+	var retries []int
+	s := newGRPC(t, grpcSetup{guard: []idempotency.Option{idempotency.WithTrace(idempotency.Trace{
+		Finished: func(_ context.Context, f idempotency.Finished) { retries = append(retries, f.Retry) },
+	})}})
+	key := newKey()
+	first := s.create(t.Context(), key, &testpb.Order{})
+	for _, attempts := range []string{"2", "many", "-1"} {
+		requireSame(t, first, s.create(t.Context(), key, &testpb.Order{}, "grpc-previous-rpc-attempts", attempts))
+	}
+	requireRefusal(t, s.create(t.Context(), key, &testpb.Order{Amount: 1}, "grpc-previous-rpc-attempts", "1"),
+		codes.FailedPrecondition, "IDEMPOTENCY_KEY_REUSED")
+	assert.Equal(t, 1, s.Runs())
+	require.NoError(t, s.Guard.Shutdown(t.Context())) // after which no hook runs
+	assert.Equal(t, []int{0, 2, 0, 0, 1}, retries)
+	for _, stats := range s.Guard.Stats() {
+		if stats.Operation == "reprise.test.v1.Orders/Create" {
+			assert.EqualValues(t, 2, stats.Retried)
+		}
+	}
+}
+
+func TestO10_O12_WhatAHandlerSaysAboutItsAnswer(t *testing.T) {
+	t.Parallel()
+	s := newGRPC(t, grpcSetup{
+		options: []idemgrpc.Option{idemgrpc.GlobalScope(), idemgrpc.RecordMetadata("location")},
+		method:  []idempotency.OperationOption{idempotency.Policy{MinRetention: time.Second}},
+		create: func(ctx context.Context, order *testpb.Order) (*testpb.Receipt, error) {
+			switch order.GetCurrency() {
+			case "secret":
+				idempotency.OmitBody(ctx)
+			case "passing":
+				idempotency.DoNotRecord(ctx)
+			case "short":
+				if err := idempotency.RetainFor(ctx, time.Second); err != nil {
+					return nil, err
+				}
+			}
+			return &testpb.Receipt{Id: newKey()}, grpcgo.SetHeader(ctx, metadata.Pairs("location", "/1"))
+		},
+	})
+	says := func(currency, key string) told {
+		return s.create(t.Context(), key, &testpb.Order{Currency: currency})
+	}
+	secret, passing, short := newKey(), newKey(), newKey()
+	requireCode(t, says("secret", secret), codes.OK)
+	kept := says("secret", secret)
+	requireRefusal(t, kept, codes.FailedPrecondition, "RESULT_UNAVAILABLE")
+	assert.Equal(t, []string{"/1"}, kept.Trailer.Get("location"), "what is kept beside a body")
+	assert.Equal(t, 1, s.Runs())
+
+	first := says("passing", passing)
+	assert.Equal(t, []string{"unrecorded"}, first.Header.Get("idempotency-status"))
+	requireCode(t, says("passing", passing), codes.OK)
+	assert.Equal(t, 3, s.Runs(), "released")
+
+	first = says("short", short)
+	requireSame(t, first, says("short", short))
+	require.Eventually(t, func() bool { return !says("short", short).replayed() }, 5*time.Second, 100*time.Millisecond)
+	assert.Equal(t, 5, s.Runs())
+}
+
+func TestG10_TheRecordRuleDecidesWhatIsKept(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		rule  idempotency.RecordRule
+		code  codes.Code
+		class idempotency.Class
+	}{
+		{idempotency.RecordSuccess, codes.NotFound, idempotency.ClassRelease},
+		{idempotency.RecordSuccess, codes.Unavailable, idempotency.ClassRelease},
+		{idempotency.RecordSuccess, codes.Internal, idempotency.ClassUnknown},
+		{idempotency.RecordAll, codes.Unavailable, idempotency.ClassRecord},
+		{idempotency.RecordAll, codes.Internal, idempotency.ClassRecord},
+		{idempotency.RecordAll, 77, idempotency.ClassRecord},
+		{idempotency.RecordAll, 1 << 31, idempotency.ClassUnknown},
+	}
+	for _, test := range tests {
+		t.Run(string(test.rule)+" "+test.code.String(), func(t *testing.T) {
+			t.Parallel()
+			requireClass(t, newGRPC(t, grpcSetup{
+				method: []idempotency.OperationOption{idempotency.Policy{Record: test.rule}},
+				create: failing(status.Error(test.code, "no")),
+			}), test.class)
+		})
+	}
+}
+
+// okError is an error whose status says that there is none.
+type okError struct{}
+
+func (okError) Error() string              { return "all is well" }
+func (okError) GRPCStatus() *status.Status { return status.New(codes.OK, "") }
+
+func TestG12_AnErrorThatSaysOKIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	s := newGRPC(t, grpcSetup{create: failing(okError{})})
+	key := newKey()
+	first := s.create(t.Context(), key, &testpb.Order{})
+	assert.NotEqual(t, codes.OK, first.Status.Code(), "there is no message")
+	requireRefusal(t, s.create(t.Context(), key, &testpb.Order{}), codes.FailedPrecondition, "OUTCOME_UNKNOWN")
+	assert.Equal(t, 1, s.Runs())
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -45,6 +46,7 @@ type grpcSetup struct {
 	batch     func(*testpb.Batch, grpcgo.ServerStreamingServer[testpb.Receipt]) error
 	server    []grpcgo.ServerOption
 	outside   []grpcgo.UnaryServerInterceptor // around ours
+	inside    []grpcgo.UnaryServerInterceptor
 	client    []grpcgo.DialOption
 }
 
@@ -113,8 +115,9 @@ func newGRPC(t *testing.T, with grpcSetup) *grpcService {
 	require.NoError(t, err)
 	require.NoError(t, protect.Protect(ordersService(),
 		idemgrpc.Method("Create", with.method...), idemgrpc.Method("CreateMany", with.many...)))
+	chain := slices.Concat(with.outside, []grpcgo.UnaryServerInterceptor{protect.Unary()}, with.inside)
 	s.Server = grpcgo.NewServer(append(with.server,
-		grpcgo.ChainUnaryInterceptor(append(with.outside, protect.Unary())...), grpcgo.ChainStreamInterceptor(protect.Stream()))...)
+		grpcgo.ChainUnaryInterceptor(chain...), grpcgo.ChainStreamInterceptor(protect.Stream()))...)
 	testpb.RegisterOrdersServer(s.Server, orders{s: s})
 	healthpb.RegisterHealthServer(s.Server, health.NewServer())
 	reflection.Register(s.Server)
@@ -124,11 +127,19 @@ func newGRPC(t *testing.T, with grpcSetup) *grpcService {
 	served := make(chan struct{})
 	go func() { defer close(served); _ = s.Server.Serve(listener) }()
 	t.Cleanup(func() { s.Server.Stop(); <-served; s.shutDown() })
-	s.Conn, err = grpcgo.NewClient(s.Addr, append(with.client, grpcgo.WithTransportCredentials(insecure.NewCredentials()))...)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = s.Conn.Close() })
+	s.Conn = dialGRPC(t, s.Addr, with.client...)
 	s.OrdersClient = testpb.NewOrdersClient(s.Conn)
 	return s
+}
+
+// dialGRPC connects a client, without TLS unless the options say otherwise.
+func dialGRPC(t *testing.T, target string, options ...grpcgo.DialOption) *grpcgo.ClientConn {
+	t.Helper()
+	plain := []grpcgo.DialOption{grpcgo.WithTransportCredentials(insecure.NewCredentials())}
+	conn, err := grpcgo.NewClient(target, append(plain, options...)...)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
 }
 
 func (s *grpcService) shutDown() {
@@ -160,10 +171,14 @@ func (s *grpcService) create(ctx context.Context, key string, order *testpb.Orde
 	if key != "" {
 		pairs = append(pairs, "idempotency-key", key)
 	}
+	return createOn(metadata.AppendToOutgoingContext(ctx, pairs...), s.OrdersClient, order)
+}
+
+// createOn is create on any client, with what the context carries.
+func createOn(ctx context.Context, client testpb.OrdersClient, order *testpb.Order, options ...grpcgo.CallOption) told {
 	var got told
 	var err error
-	got.Receipt, err = s.Create(metadata.AppendToOutgoingContext(ctx, pairs...), order,
-		grpcgo.Header(&got.Header), grpcgo.Trailer(&got.Trailer))
+	got.Receipt, err = client.Create(ctx, order, append(options, grpcgo.Header(&got.Header), grpcgo.Trailer(&got.Trailer))...)
 	got.Status = status.Convert(err)
 	return got
 }

@@ -28,6 +28,8 @@ type Process struct {
 	Base string
 	// URL is where payments are made, with POST.
 	URL string
+	// GRPC is the address of its gRPC listener; "" if that is off.
+	GRPC string
 	// Ledger is the file of effects.
 	Ledger string
 
@@ -40,8 +42,8 @@ type Process struct {
 // cleanup ends it. It has the race detector if the test has.
 //
 // The arguments are the service's flags, each as "-name", "value". -http is
-// added to them, and -ledger with a file of this process' own unless it is
-// there. Without -redis the service has one inside itself, as the flag's default
+// added to them, -grpc with a free port unless it is there, and -ledger with a
+// file of this process' own unless it is there. Without -redis the service has one inside itself, as the flag's default
 // says.
 func (b *Binary) Start(t testing.TB, args ...string) *Process {
 	t.Helper()
@@ -67,6 +69,9 @@ func start(t testing.TB, binary string, args []string) *Process {
 	if p.Ledger == "" {
 		p.Ledger = filepath.Join(dir, "ledger.jsonl")
 		args = append(args, "-ledger", p.Ledger)
+	}
+	if !slices.Contains(args, "-grpc") {
+		args = append(args, "-grpc", "127.0.0.1:0")
 	}
 	//nolint:noctx // a test's own process, whose life ends by its pid and not by a context
 	p.cmd = exec.Command(binary, append(args, "-http", "127.0.0.1:0")...)
@@ -125,7 +130,7 @@ func (p *Process) watch(started chan<- error, ready chan<- string, stdout io.Rea
 	_ = p.cmd.Wait() // how it ended is in ProcessState
 }
 
-var readyLine = regexp.MustCompile(`^READY http=(\S+) grpc=\S+ store=\S+\n$`)
+var readyLine = regexp.MustCompile(`^READY http=(\S+) grpc=(?:off|(\S+)) store=\S+\n$`)
 
 func (p *Process) awaitReady(t testing.TB, ready <-chan string) {
 	t.Helper()
@@ -137,6 +142,7 @@ func (p *Process) awaitReady(t testing.TB, ready <-chan string) {
 		}
 		p.Base = "http://" + addr[1]
 		p.URL = p.Base + "/v1/payments"
+		p.GRPC = addr[2]
 	case <-time.After(readyWithin):
 		t.Fatalf("paytest: the service did not get ready within %v; its log:\n%s", readyWithin, p.Log())
 	}

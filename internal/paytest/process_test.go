@@ -3,6 +3,7 @@ package paytest_test
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -69,6 +70,16 @@ func TestArgumentsReachTheService(t *testing.T) {
 	require.Equal(t, 201, pay(t, two, "k"), "stores of their own")
 	assert.Len(t, paytest.Entries(t, ledger), 2)
 	assert.NotEqual(t, one.Addr(), two.Addr())
+}
+
+func TestGRPCIsOnUnlessTheArgumentsSayOff(t *testing.T) {
+	t.Parallel()
+	on, off := payments.Start(t), payments.Start(t, "-grpc", "")
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", on.GRPC)
+	require.NoError(t, err)
+	require.NoError(t, conn.Close())
+	assert.NotEqual(t, on.Addr(), on.GRPC)
+	assert.Empty(t, off.GRPC)
 }
 
 func TestStoppedProcessIsKilledToo(t *testing.T) {

@@ -6,9 +6,10 @@
 //     time, one seed after the other.
 //   - linearizability: histories of redisstore on a real server, judged by
 //     porcupine with [store.Step] as the sequential model.
-//   - proxies, clients, browser: other people's software around the example
-//     service. nginx and HAProxy send requests again, HTTP clients retry, and
-//     Chromium drives the operator's page.
+//   - proxies, clients, browser, grpcurl, gateway: other people's software around
+//     the service. nginx and HAProxy send requests again, HTTP clients retry,
+//     Chromium drives the operator's page, grpcurl types what the README shows,
+//     and grpc-gateway translates.
 //
 // The first two must catch cores that are wrong on purpose (storetest/broken, and
 // scripts that are edited on their way to Redis), or their silence about the

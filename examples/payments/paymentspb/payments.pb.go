@@ -426,16 +426,16 @@ const file_payments_proto_rawDesc = "" +
 	"\x15CreatePaymentsRequest\x12=\n" +
 	"\bpayments\x18\x01 \x03(\v2!.payments.v1.CreatePaymentRequestR\bpayments\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x02 \x01(\tR\trequestId2\xfe\x02\n" +
-	"\x0ePaymentService\x12^\n" +
-	"\rCreatePayment\x12!.payments.v1.CreatePaymentRequest\x1a\x14.payments.v1.Payment\"\x14\xda\xde#\x10\b\x01\x10\x03j\n" +
-	"request_id\x12]\n" +
-	"\rRefundPayment\x12!.payments.v1.RefundPaymentRequest\x1a\x13.payments.v1.Refund\"\x14\xda\xde#\x10\b\x01\x10\x03j\n" +
-	"request_id\x12G\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId2\x96\x03\n" +
+	"\x0ePaymentService\x12_\n" +
+	"\rCreatePayment\x12!.payments.v1.CreatePaymentRequest\x1a\x14.payments.v1.Payment\"\x15\xda\xde#\x11\b\x01j\n" +
+	"request_id\x88\x01\x03\x12^\n" +
+	"\rRefundPayment\x12!.payments.v1.RefundPaymentRequest\x1a\x13.payments.v1.Refund\"\x15\xda\xde#\x11\b\x01j\n" +
+	"request_id\x88\x01\x03\x12G\n" +
 	"\n" +
-	"GetPayment\x12\x1e.payments.v1.GetPaymentRequest\x1a\x14.payments.v1.Payment\"\x03\x90\x02\x01\x12d\n" +
-	"\x0eCreatePayments\x12\".payments.v1.CreatePaymentsRequest\x1a\x14.payments.v1.Payment\"\x16\xda\xde#\x12\b\x01\x10\x03X\x01j\n" +
-	"request_id0\x01BGZEgithub.com/reprise-go/reprise/examples/payments/paymentspb;paymentspbb\x06proto3"
+	"GetPayment\x12\x1e.payments.v1.GetPaymentRequest\x1a\x14.payments.v1.Payment\"\x03\x90\x02\x01\x12z\n" +
+	"\x0eCreatePayments\x12\".payments.v1.CreatePaymentsRequest\x1a\x14.payments.v1.Payment\",\xda\xde#(\b\x01X\x01j\n" +
+	"request_idz\x13payments.request_id\x88\x01\x030\x01BGZEgithub.com/reprise-go/reprise/examples/payments/paymentspb;paymentspbb\x06proto3"
 
 var (
 	file_payments_proto_rawDescOnce sync.Once

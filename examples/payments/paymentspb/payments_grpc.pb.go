@@ -31,8 +31,8 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 type PaymentServiceClient interface {
-	// Charges a source. The key comes in metadata "idempotency-key" or in
-	// request_id.
+	// Charges a source. The key comes in metadata "idempotency-key", which may be
+	// any, or in request_id, which is a random UUID.
 	CreatePayment(ctx context.Context, in *CreatePaymentRequest, opts ...grpc.CallOption) (*Payment, error)
 	// Pays back a part of a payment, or all of it.
 	RefundPayment(ctx context.Context, in *RefundPaymentRequest, opts ...grpc.CallOption) (*Refund, error)
@@ -104,8 +104,8 @@ type PaymentService_CreatePaymentsClient = grpc.ServerStreamingClient[Payment]
 // All implementations must embed UnimplementedPaymentServiceServer
 // for forward compatibility.
 type PaymentServiceServer interface {
-	// Charges a source. The key comes in metadata "idempotency-key" or in
-	// request_id.
+	// Charges a source. The key comes in metadata "idempotency-key", which may be
+	// any, or in request_id, which is a random UUID.
 	CreatePayment(context.Context, *CreatePaymentRequest) (*Payment, error)
 	// Pays back a part of a payment, or all of it.
 	RefundPayment(context.Context, *RefundPaymentRequest) (*Refund, error)

@@ -414,7 +414,8 @@ type Policy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Whether a request must carry an idempotency key.
 	Key Key `protobuf:"varint,1,opt,name=key,proto3,enum=reprise.idempotency.v1.Key" json:"key,omitempty"`
-	// What keys may look like.
+	// What keys may look like, wherever they come from unless key_field_format says
+	// otherwise.
 	KeyFormat KeyFormat `protobuf:"varint,2,opt,name=key_format,json=keyFormat,proto3,enum=reprise.idempotency.v1.KeyFormat" json:"key_format,omitempty"`
 	// How long a recorded answer is replayed, from completion. 1 s to 30 days, and
 	// longer than the lease.
@@ -458,6 +459,12 @@ type Policy struct {
 	// Header and trailer metadata of the answer that is recorded, and replayed, by
 	// name, beside what the server's configuration says.
 	RecordMetadata []string `protobuf:"bytes,16,rep,name=record_metadata,json=recordMetadata,proto3" json:"record_metadata,omitempty"`
+	// What a key may look like that comes in key_field, where that is not what
+	// key_format says: key_field_format: KEY_FORMAT_UUID4 wants a random UUID in the
+	// field, and leaves a key in the metadata free. One UUID is one key in both
+	// places, in upper and lower case. Needs a key_field; the formats of UUIDs need
+	// one that is a string.
+	KeyFieldFormat KeyFormat `protobuf:"varint,17,opt,name=key_field_format,json=keyFieldFormat,proto3,enum=reprise.idempotency.v1.KeyFormat" json:"key_field_format,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -615,6 +622,13 @@ func (x *Policy) GetRecordMetadata() []string {
 	return nil
 }
 
+func (x *Policy) GetKeyFieldFormat() KeyFormat {
+	if x != nil {
+		return x.KeyFieldFormat
+	}
+	return KeyFormat_KEY_FORMAT_UNSPECIFIED
+}
+
 type isPolicy_Waiting interface {
 	isPolicy_Waiting()
 }
@@ -662,7 +676,7 @@ var File_reprise_idempotency_v1_policy_proto protoreflect.FileDescriptor
 
 const file_reprise_idempotency_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	"#reprise/idempotency/v1/policy.proto\x12\x16reprise.idempotency.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\x96\x06\n" +
+	"#reprise/idempotency/v1/policy.proto\x12\x16reprise.idempotency.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xe3\x06\n" +
 	"\x06Policy\x12-\n" +
 	"\x03key\x18\x01 \x01(\x0e2\x1b.reprise.idempotency.v1.KeyR\x03key\x12@\n" +
 	"\n" +
@@ -683,7 +697,8 @@ const file_reprise_idempotency_v1_policy_proto_rawDesc = "" +
 	"\vscope_field\x18\x0e \x01(\tR\n" +
 	"scopeField\x12\x18\n" +
 	"\aexclude\x18\x0f \x03(\tR\aexclude\x12'\n" +
-	"\x0frecord_metadata\x18\x10 \x03(\tR\x0erecordMetadataB\t\n" +
+	"\x0frecord_metadata\x18\x10 \x03(\tR\x0erecordMetadata\x12K\n" +
+	"\x10key_field_format\x18\x11 \x01(\x0e2!.reprise.idempotency.v1.KeyFormatR\x0ekeyFieldFormatB\t\n" +
 	"\awaiting*K\n" +
 	"\x03Key\x12\x13\n" +
 	"\x0fKEY_UNSPECIFIED\x10\x00\x12\x10\n" +
@@ -759,13 +774,14 @@ var file_reprise_idempotency_v1_policy_proto_depIdxs = []int32{
 	4,  // 8: reprise.idempotency.v1.Policy.failure:type_name -> reprise.idempotency.v1.Failure
 	5,  // 9: reprise.idempotency.v1.Policy.stream:type_name -> reprise.idempotency.v1.Stream
 	6,  // 10: reprise.idempotency.v1.Policy.store_down:type_name -> reprise.idempotency.v1.StoreDown
-	9,  // 11: reprise.idempotency.v1.policy:extendee -> google.protobuf.MethodOptions
-	7,  // 12: reprise.idempotency.v1.policy:type_name -> reprise.idempotency.v1.Policy
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	12, // [12:13] is the sub-list for extension type_name
-	11, // [11:12] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	1,  // 11: reprise.idempotency.v1.Policy.key_field_format:type_name -> reprise.idempotency.v1.KeyFormat
+	9,  // 12: reprise.idempotency.v1.policy:extendee -> google.protobuf.MethodOptions
+	7,  // 13: reprise.idempotency.v1.policy:type_name -> reprise.idempotency.v1.Policy
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	13, // [13:14] is the sub-list for extension type_name
+	12, // [12:13] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_reprise_idempotency_v1_policy_proto_init() }

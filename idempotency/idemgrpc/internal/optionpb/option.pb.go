@@ -329,15 +329,17 @@ const file_option_proto_rawDesc = "" +
 	"\x04text\x18\x01 \x01(\tR\x04text*+\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
-	"\tKIND_CARD\x10\x012\x82\x06\n" +
+	"\tKIND_CARD\x10\x012\xd6\x06\n" +
 	"\x04Good\x126\n" +
 	"\x05Plain\x12\x16.optiontest.v1.Request\x1a\x15.optiontest.v1.Answer\x12<\n" +
-	"\x05Empty\x12\x16.optiontest.v1.Request\x1a\x15.optiontest.v1.Answer\"\x04\xda\xde#\x00\x12\xa3\x01\n" +
-	"\x04Full\x12\x16.optiontest.v1.Request\x1a\x15.optiontest.v1.Answer\"l\xda\xde#h\b\x02\x10\x04\x1a\x03\b\x90\x1c\"\x02\b\x05:\x02\b<@\x02H\x02P\x02X\x02`\x02j\n" +
+	"\x05Empty\x12\x16.optiontest.v1.Request\x1a\x15.optiontest.v1.Answer\"\x04\xda\xde#\x00\x12\xa6\x01\n" +
+	"\x04Full\x12\x16.optiontest.v1.Request\x1a\x15.optiontest.v1.Answer\"o\xda\xde#k\b\x02\x10\x04\x1a\x03\b\x90\x1c\"\x02\b\x05:\x02\b<@\x02H\x02P\x02X\x02`\x02j\n" +
 	"request_idr\n" +
 	"order.shopz\n" +
-	"order.sentz\x06labels\x82\x01\x06x-cost\x82\x01\vx-proof-bin*\b\b\x01\x10\x80ʵ\xee\x01\x12I\n" +
-	"\x06NoWait\x12\x16.optiontest.v1.Request\x1a\x15.optiontest.v1.Answer\"\x10\xda\xde#\fj\border.id0\x01\x12<\n" +
+	"order.sentz\x06labels\x82\x01\x06x-cost\x82\x01\vx-proof-bin\x88\x01\x03*\b\b\x01\x10\x80ʵ\xee\x01\x12I\n" +
+	"\x06NoWait\x12\x16.optiontest.v1.Request\x1a\x15.optiontest.v1.Answer\"\x10\xda\xde#\fj\border.id0\x01\x12O\n" +
+	"\tFieldOnly\x12\x16.optiontest.v1.Request\x1a\x15.optiontest.v1.Answer\"\x13\xda\xde#\x0fj\n" +
+	"request_id\x88\x01\x04\x12<\n" +
 	"\x03Off\x12\x16.optiontest.v1.Request\x1a\x15.optiontest.v1.Answer\"\x06\xda\xde#\x02\b\x03\x12:\n" +
 	"\x04Read\x12\x16.optiontest.v1.Request\x1a\x15.optiontest.v1.Answer\"\x03\x90\x02\x01\x12C\n" +
 	"\aReadOff\x12\x16.optiontest.v1.Request\x1a\x15.optiontest.v1.Answer\"\t\xda\xde#\x02\b\x03\x90\x02\x01\x12@\n" +
@@ -345,8 +347,7 @@ const file_option_proto_rawDesc = "" +
 	"Idempotent\x12\x16.optiontest.v1.Request\x1a\x15.optiontest.v1.Answer\"\x03\x90\x02\x02\x12M\n" +
 	"\x06Listed\x12\x16.optiontest.v1.Request\x1a\x15.optiontest.v1.Answer\"\x12\xda\xde#\x0e\b\x01j\n" +
 	"request_id0\x01\x12C\n" +
-	"\x04Talk\x12\x16.optiontest.v1.Request\x1a\x15.optiontest.v1.Answer\"\b\xda\xde#\x04\b\x01X\x02(\x010\x012\xd1\n" +
-	"\n" +
+	"\x04Talk\x12\x16.optiontest.v1.Request\x1a\x15.optiontest.v1.Answer\"\b\xda\xde#\x04\b\x01X\x02(\x010\x012\xee\v\n" +
 	"\x05Wrong\x12G\n" +
 	"\vReadWithKey\x12\x16.optiontest.v1.Request\x1a\x15.optiontest.v1.Answer\"\t\xda\xde#\x02\b\x01\x90\x02\x01\x12H\n" +
 	"\x0eReadWithPolicy\x12\x16.optiontest.v1.Request\x1a\x15.optiontest.v1.Answer\"\a\xda\xde#\x00\x90\x02\x01\x12T\n" +
@@ -372,7 +373,9 @@ const file_option_proto_rawDesc = "" +
 	"order.sentz\torder.idd\x12[\n" +
 	"\fExcludeTwice\x12\x16.optiontest.v1.Request\x1a\x15.optiontest.v1.Answer\"\x1c\xda\xde#\x18z\n" +
 	"order.sentz\n" +
-	"order.sent\x12S\n" +
+	"order.sent\x12I\n" +
+	"\x0fFormatOfNothing\x12\x16.optiontest.v1.Request\x1a\x15.optiontest.v1.Answer\"\a\xda\xde#\x03\x88\x01\x03\x12P\n" +
+	"\x0eFormatOfNumber\x12\x16.optiontest.v1.Request\x1a\x15.optiontest.v1.Answer\"\x0f\xda\xde#\vj\x06number\x88\x01\x02\x12S\n" +
 	"\tTwoFaults\x12\x16.optiontest.v1.Request\x1a\x15.optiontest.v1.Answer\"\x17\xda\xde#\x13\"\x00j\x0fnothing.like_itBOZMgithub.com/reprise-go/reprise/idempotency/idemgrpc/internal/optionpb;optionpbb\x06proto3"
 
 var (
@@ -406,58 +409,64 @@ var file_option_proto_depIdxs = []int32{
 	1,  // 6: optiontest.v1.Good.Empty:input_type -> optiontest.v1.Request
 	1,  // 7: optiontest.v1.Good.Full:input_type -> optiontest.v1.Request
 	1,  // 8: optiontest.v1.Good.NoWait:input_type -> optiontest.v1.Request
-	1,  // 9: optiontest.v1.Good.Off:input_type -> optiontest.v1.Request
-	1,  // 10: optiontest.v1.Good.Read:input_type -> optiontest.v1.Request
-	1,  // 11: optiontest.v1.Good.ReadOff:input_type -> optiontest.v1.Request
-	1,  // 12: optiontest.v1.Good.Idempotent:input_type -> optiontest.v1.Request
-	1,  // 13: optiontest.v1.Good.Listed:input_type -> optiontest.v1.Request
-	1,  // 14: optiontest.v1.Good.Talk:input_type -> optiontest.v1.Request
-	1,  // 15: optiontest.v1.Wrong.ReadWithKey:input_type -> optiontest.v1.Request
-	1,  // 16: optiontest.v1.Wrong.ReadWithPolicy:input_type -> optiontest.v1.Request
-	1,  // 17: optiontest.v1.Wrong.OffWithMore:input_type -> optiontest.v1.Request
-	1,  // 18: optiontest.v1.Wrong.WaitFalse:input_type -> optiontest.v1.Request
-	1,  // 19: optiontest.v1.Wrong.NoLease:input_type -> optiontest.v1.Request
-	1,  // 20: optiontest.v1.Wrong.NegativeWait:input_type -> optiontest.v1.Request
-	1,  // 21: optiontest.v1.Wrong.EndlessRetention:input_type -> optiontest.v1.Request
-	1,  // 22: optiontest.v1.Wrong.LongRetention:input_type -> optiontest.v1.Request
-	1,  // 23: optiontest.v1.Wrong.KeyTypo:input_type -> optiontest.v1.Request
-	1,  // 24: optiontest.v1.Wrong.KeyOfMessage:input_type -> optiontest.v1.Request
-	1,  // 25: optiontest.v1.Wrong.KeyOfBytes:input_type -> optiontest.v1.Request
-	1,  // 26: optiontest.v1.Wrong.KeyInList:input_type -> optiontest.v1.Request
-	1,  // 27: optiontest.v1.Wrong.ScopeInMap:input_type -> optiontest.v1.Request
-	1,  // 28: optiontest.v1.Wrong.ScopeIsKey:input_type -> optiontest.v1.Request
-	1,  // 29: optiontest.v1.Wrong.ExcludeTypo:input_type -> optiontest.v1.Request
-	1,  // 30: optiontest.v1.Wrong.ExcludeTwice:input_type -> optiontest.v1.Request
-	1,  // 31: optiontest.v1.Wrong.TwoFaults:input_type -> optiontest.v1.Request
-	3,  // 32: optiontest.v1.Good.Plain:output_type -> optiontest.v1.Answer
-	3,  // 33: optiontest.v1.Good.Empty:output_type -> optiontest.v1.Answer
-	3,  // 34: optiontest.v1.Good.Full:output_type -> optiontest.v1.Answer
-	3,  // 35: optiontest.v1.Good.NoWait:output_type -> optiontest.v1.Answer
-	3,  // 36: optiontest.v1.Good.Off:output_type -> optiontest.v1.Answer
-	3,  // 37: optiontest.v1.Good.Read:output_type -> optiontest.v1.Answer
-	3,  // 38: optiontest.v1.Good.ReadOff:output_type -> optiontest.v1.Answer
-	3,  // 39: optiontest.v1.Good.Idempotent:output_type -> optiontest.v1.Answer
-	3,  // 40: optiontest.v1.Good.Listed:output_type -> optiontest.v1.Answer
-	3,  // 41: optiontest.v1.Good.Talk:output_type -> optiontest.v1.Answer
-	3,  // 42: optiontest.v1.Wrong.ReadWithKey:output_type -> optiontest.v1.Answer
-	3,  // 43: optiontest.v1.Wrong.ReadWithPolicy:output_type -> optiontest.v1.Answer
-	3,  // 44: optiontest.v1.Wrong.OffWithMore:output_type -> optiontest.v1.Answer
-	3,  // 45: optiontest.v1.Wrong.WaitFalse:output_type -> optiontest.v1.Answer
-	3,  // 46: optiontest.v1.Wrong.NoLease:output_type -> optiontest.v1.Answer
-	3,  // 47: optiontest.v1.Wrong.NegativeWait:output_type -> optiontest.v1.Answer
-	3,  // 48: optiontest.v1.Wrong.EndlessRetention:output_type -> optiontest.v1.Answer
-	3,  // 49: optiontest.v1.Wrong.LongRetention:output_type -> optiontest.v1.Answer
-	3,  // 50: optiontest.v1.Wrong.KeyTypo:output_type -> optiontest.v1.Answer
-	3,  // 51: optiontest.v1.Wrong.KeyOfMessage:output_type -> optiontest.v1.Answer
-	3,  // 52: optiontest.v1.Wrong.KeyOfBytes:output_type -> optiontest.v1.Answer
-	3,  // 53: optiontest.v1.Wrong.KeyInList:output_type -> optiontest.v1.Answer
-	3,  // 54: optiontest.v1.Wrong.ScopeInMap:output_type -> optiontest.v1.Answer
-	3,  // 55: optiontest.v1.Wrong.ScopeIsKey:output_type -> optiontest.v1.Answer
-	3,  // 56: optiontest.v1.Wrong.ExcludeTypo:output_type -> optiontest.v1.Answer
-	3,  // 57: optiontest.v1.Wrong.ExcludeTwice:output_type -> optiontest.v1.Answer
-	3,  // 58: optiontest.v1.Wrong.TwoFaults:output_type -> optiontest.v1.Answer
-	32, // [32:59] is the sub-list for method output_type
-	5,  // [5:32] is the sub-list for method input_type
+	1,  // 9: optiontest.v1.Good.FieldOnly:input_type -> optiontest.v1.Request
+	1,  // 10: optiontest.v1.Good.Off:input_type -> optiontest.v1.Request
+	1,  // 11: optiontest.v1.Good.Read:input_type -> optiontest.v1.Request
+	1,  // 12: optiontest.v1.Good.ReadOff:input_type -> optiontest.v1.Request
+	1,  // 13: optiontest.v1.Good.Idempotent:input_type -> optiontest.v1.Request
+	1,  // 14: optiontest.v1.Good.Listed:input_type -> optiontest.v1.Request
+	1,  // 15: optiontest.v1.Good.Talk:input_type -> optiontest.v1.Request
+	1,  // 16: optiontest.v1.Wrong.ReadWithKey:input_type -> optiontest.v1.Request
+	1,  // 17: optiontest.v1.Wrong.ReadWithPolicy:input_type -> optiontest.v1.Request
+	1,  // 18: optiontest.v1.Wrong.OffWithMore:input_type -> optiontest.v1.Request
+	1,  // 19: optiontest.v1.Wrong.WaitFalse:input_type -> optiontest.v1.Request
+	1,  // 20: optiontest.v1.Wrong.NoLease:input_type -> optiontest.v1.Request
+	1,  // 21: optiontest.v1.Wrong.NegativeWait:input_type -> optiontest.v1.Request
+	1,  // 22: optiontest.v1.Wrong.EndlessRetention:input_type -> optiontest.v1.Request
+	1,  // 23: optiontest.v1.Wrong.LongRetention:input_type -> optiontest.v1.Request
+	1,  // 24: optiontest.v1.Wrong.KeyTypo:input_type -> optiontest.v1.Request
+	1,  // 25: optiontest.v1.Wrong.KeyOfMessage:input_type -> optiontest.v1.Request
+	1,  // 26: optiontest.v1.Wrong.KeyOfBytes:input_type -> optiontest.v1.Request
+	1,  // 27: optiontest.v1.Wrong.KeyInList:input_type -> optiontest.v1.Request
+	1,  // 28: optiontest.v1.Wrong.ScopeInMap:input_type -> optiontest.v1.Request
+	1,  // 29: optiontest.v1.Wrong.ScopeIsKey:input_type -> optiontest.v1.Request
+	1,  // 30: optiontest.v1.Wrong.ExcludeTypo:input_type -> optiontest.v1.Request
+	1,  // 31: optiontest.v1.Wrong.ExcludeTwice:input_type -> optiontest.v1.Request
+	1,  // 32: optiontest.v1.Wrong.FormatOfNothing:input_type -> optiontest.v1.Request
+	1,  // 33: optiontest.v1.Wrong.FormatOfNumber:input_type -> optiontest.v1.Request
+	1,  // 34: optiontest.v1.Wrong.TwoFaults:input_type -> optiontest.v1.Request
+	3,  // 35: optiontest.v1.Good.Plain:output_type -> optiontest.v1.Answer
+	3,  // 36: optiontest.v1.Good.Empty:output_type -> optiontest.v1.Answer
+	3,  // 37: optiontest.v1.Good.Full:output_type -> optiontest.v1.Answer
+	3,  // 38: optiontest.v1.Good.NoWait:output_type -> optiontest.v1.Answer
+	3,  // 39: optiontest.v1.Good.FieldOnly:output_type -> optiontest.v1.Answer
+	3,  // 40: optiontest.v1.Good.Off:output_type -> optiontest.v1.Answer
+	3,  // 41: optiontest.v1.Good.Read:output_type -> optiontest.v1.Answer
+	3,  // 42: optiontest.v1.Good.ReadOff:output_type -> optiontest.v1.Answer
+	3,  // 43: optiontest.v1.Good.Idempotent:output_type -> optiontest.v1.Answer
+	3,  // 44: optiontest.v1.Good.Listed:output_type -> optiontest.v1.Answer
+	3,  // 45: optiontest.v1.Good.Talk:output_type -> optiontest.v1.Answer
+	3,  // 46: optiontest.v1.Wrong.ReadWithKey:output_type -> optiontest.v1.Answer
+	3,  // 47: optiontest.v1.Wrong.ReadWithPolicy:output_type -> optiontest.v1.Answer
+	3,  // 48: optiontest.v1.Wrong.OffWithMore:output_type -> optiontest.v1.Answer
+	3,  // 49: optiontest.v1.Wrong.WaitFalse:output_type -> optiontest.v1.Answer
+	3,  // 50: optiontest.v1.Wrong.NoLease:output_type -> optiontest.v1.Answer
+	3,  // 51: optiontest.v1.Wrong.NegativeWait:output_type -> optiontest.v1.Answer
+	3,  // 52: optiontest.v1.Wrong.EndlessRetention:output_type -> optiontest.v1.Answer
+	3,  // 53: optiontest.v1.Wrong.LongRetention:output_type -> optiontest.v1.Answer
+	3,  // 54: optiontest.v1.Wrong.KeyTypo:output_type -> optiontest.v1.Answer
+	3,  // 55: optiontest.v1.Wrong.KeyOfMessage:output_type -> optiontest.v1.Answer
+	3,  // 56: optiontest.v1.Wrong.KeyOfBytes:output_type -> optiontest.v1.Answer
+	3,  // 57: optiontest.v1.Wrong.KeyInList:output_type -> optiontest.v1.Answer
+	3,  // 58: optiontest.v1.Wrong.ScopeInMap:output_type -> optiontest.v1.Answer
+	3,  // 59: optiontest.v1.Wrong.ScopeIsKey:output_type -> optiontest.v1.Answer
+	3,  // 60: optiontest.v1.Wrong.ExcludeTypo:output_type -> optiontest.v1.Answer
+	3,  // 61: optiontest.v1.Wrong.ExcludeTwice:output_type -> optiontest.v1.Answer
+	3,  // 62: optiontest.v1.Wrong.FormatOfNothing:output_type -> optiontest.v1.Answer
+	3,  // 63: optiontest.v1.Wrong.FormatOfNumber:output_type -> optiontest.v1.Answer
+	3,  // 64: optiontest.v1.Wrong.TwoFaults:output_type -> optiontest.v1.Answer
+	35, // [35:65] is the sub-list for method output_type
+	5,  // [5:35] is the sub-list for method input_type
 	5,  // [5:5] is the sub-list for extension type_name
 	5,  // [5:5] is the sub-list for extension extendee
 	0,  // [0:5] is the sub-list for field type_name

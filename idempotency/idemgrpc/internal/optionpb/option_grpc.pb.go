@@ -25,6 +25,7 @@ const (
 	Good_Empty_FullMethodName      = "/optiontest.v1.Good/Empty"
 	Good_Full_FullMethodName       = "/optiontest.v1.Good/Full"
 	Good_NoWait_FullMethodName     = "/optiontest.v1.Good/NoWait"
+	Good_FieldOnly_FullMethodName  = "/optiontest.v1.Good/FieldOnly"
 	Good_Off_FullMethodName        = "/optiontest.v1.Good/Off"
 	Good_Read_FullMethodName       = "/optiontest.v1.Good/Read"
 	Good_ReadOff_FullMethodName    = "/optiontest.v1.Good/ReadOff"
@@ -41,6 +42,7 @@ type GoodClient interface {
 	Empty(ctx context.Context, in *Request, opts ...grpc.CallOption) (*Answer, error)
 	Full(ctx context.Context, in *Request, opts ...grpc.CallOption) (*Answer, error)
 	NoWait(ctx context.Context, in *Request, opts ...grpc.CallOption) (*Answer, error)
+	FieldOnly(ctx context.Context, in *Request, opts ...grpc.CallOption) (*Answer, error)
 	Off(ctx context.Context, in *Request, opts ...grpc.CallOption) (*Answer, error)
 	Read(ctx context.Context, in *Request, opts ...grpc.CallOption) (*Answer, error)
 	ReadOff(ctx context.Context, in *Request, opts ...grpc.CallOption) (*Answer, error)
@@ -91,6 +93,16 @@ func (c *goodClient) NoWait(ctx context.Context, in *Request, opts ...grpc.CallO
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Answer)
 	err := c.cc.Invoke(ctx, Good_NoWait_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *goodClient) FieldOnly(ctx context.Context, in *Request, opts ...grpc.CallOption) (*Answer, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Answer)
+	err := c.cc.Invoke(ctx, Good_FieldOnly_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -177,6 +189,7 @@ type GoodServer interface {
 	Empty(context.Context, *Request) (*Answer, error)
 	Full(context.Context, *Request) (*Answer, error)
 	NoWait(context.Context, *Request) (*Answer, error)
+	FieldOnly(context.Context, *Request) (*Answer, error)
 	Off(context.Context, *Request) (*Answer, error)
 	Read(context.Context, *Request) (*Answer, error)
 	ReadOff(context.Context, *Request) (*Answer, error)
@@ -204,6 +217,9 @@ func (UnimplementedGoodServer) Full(context.Context, *Request) (*Answer, error) 
 }
 func (UnimplementedGoodServer) NoWait(context.Context, *Request) (*Answer, error) {
 	return nil, status.Error(codes.Unimplemented, "method NoWait not implemented")
+}
+func (UnimplementedGoodServer) FieldOnly(context.Context, *Request) (*Answer, error) {
+	return nil, status.Error(codes.Unimplemented, "method FieldOnly not implemented")
 }
 func (UnimplementedGoodServer) Off(context.Context, *Request) (*Answer, error) {
 	return nil, status.Error(codes.Unimplemented, "method Off not implemented")
@@ -312,6 +328,24 @@ func _Good_NoWait_Handler(srv interface{}, ctx context.Context, dec func(interfa
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(GoodServer).NoWait(ctx, req.(*Request))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Good_FieldOnly_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(Request)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GoodServer).FieldOnly(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Good_FieldOnly_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GoodServer).FieldOnly(ctx, req.(*Request))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -430,6 +464,10 @@ var Good_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Good_NoWait_Handler,
 		},
 		{
+			MethodName: "FieldOnly",
+			Handler:    _Good_FieldOnly_Handler,
+		},
+		{
 			MethodName: "Off",
 			Handler:    _Good_Off_Handler,
 		},
@@ -479,6 +517,8 @@ const (
 	Wrong_ScopeIsKey_FullMethodName       = "/optiontest.v1.Wrong/ScopeIsKey"
 	Wrong_ExcludeTypo_FullMethodName      = "/optiontest.v1.Wrong/ExcludeTypo"
 	Wrong_ExcludeTwice_FullMethodName     = "/optiontest.v1.Wrong/ExcludeTwice"
+	Wrong_FormatOfNothing_FullMethodName  = "/optiontest.v1.Wrong/FormatOfNothing"
+	Wrong_FormatOfNumber_FullMethodName   = "/optiontest.v1.Wrong/FormatOfNumber"
 	Wrong_TwoFaults_FullMethodName        = "/optiontest.v1.Wrong/TwoFaults"
 )
 
@@ -502,6 +542,8 @@ type WrongClient interface {
 	ScopeIsKey(ctx context.Context, in *Request, opts ...grpc.CallOption) (*Answer, error)
 	ExcludeTypo(ctx context.Context, in *Request, opts ...grpc.CallOption) (*Answer, error)
 	ExcludeTwice(ctx context.Context, in *Request, opts ...grpc.CallOption) (*Answer, error)
+	FormatOfNothing(ctx context.Context, in *Request, opts ...grpc.CallOption) (*Answer, error)
+	FormatOfNumber(ctx context.Context, in *Request, opts ...grpc.CallOption) (*Answer, error)
 	TwoFaults(ctx context.Context, in *Request, opts ...grpc.CallOption) (*Answer, error)
 }
 
@@ -673,6 +715,26 @@ func (c *wrongClient) ExcludeTwice(ctx context.Context, in *Request, opts ...grp
 	return out, nil
 }
 
+func (c *wrongClient) FormatOfNothing(ctx context.Context, in *Request, opts ...grpc.CallOption) (*Answer, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Answer)
+	err := c.cc.Invoke(ctx, Wrong_FormatOfNothing_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *wrongClient) FormatOfNumber(ctx context.Context, in *Request, opts ...grpc.CallOption) (*Answer, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Answer)
+	err := c.cc.Invoke(ctx, Wrong_FormatOfNumber_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *wrongClient) TwoFaults(ctx context.Context, in *Request, opts ...grpc.CallOption) (*Answer, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Answer)
@@ -703,6 +765,8 @@ type WrongServer interface {
 	ScopeIsKey(context.Context, *Request) (*Answer, error)
 	ExcludeTypo(context.Context, *Request) (*Answer, error)
 	ExcludeTwice(context.Context, *Request) (*Answer, error)
+	FormatOfNothing(context.Context, *Request) (*Answer, error)
+	FormatOfNumber(context.Context, *Request) (*Answer, error)
 	TwoFaults(context.Context, *Request) (*Answer, error)
 	mustEmbedUnimplementedWrongServer()
 }
@@ -761,6 +825,12 @@ func (UnimplementedWrongServer) ExcludeTypo(context.Context, *Request) (*Answer,
 }
 func (UnimplementedWrongServer) ExcludeTwice(context.Context, *Request) (*Answer, error) {
 	return nil, status.Error(codes.Unimplemented, "method ExcludeTwice not implemented")
+}
+func (UnimplementedWrongServer) FormatOfNothing(context.Context, *Request) (*Answer, error) {
+	return nil, status.Error(codes.Unimplemented, "method FormatOfNothing not implemented")
+}
+func (UnimplementedWrongServer) FormatOfNumber(context.Context, *Request) (*Answer, error) {
+	return nil, status.Error(codes.Unimplemented, "method FormatOfNumber not implemented")
 }
 func (UnimplementedWrongServer) TwoFaults(context.Context, *Request) (*Answer, error) {
 	return nil, status.Error(codes.Unimplemented, "method TwoFaults not implemented")
@@ -1074,6 +1144,42 @@ func _Wrong_ExcludeTwice_Handler(srv interface{}, ctx context.Context, dec func(
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Wrong_FormatOfNothing_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(Request)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WrongServer).FormatOfNothing(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Wrong_FormatOfNothing_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WrongServer).FormatOfNothing(ctx, req.(*Request))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Wrong_FormatOfNumber_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(Request)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WrongServer).FormatOfNumber(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Wrong_FormatOfNumber_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WrongServer).FormatOfNumber(ctx, req.(*Request))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Wrong_TwoFaults_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(Request)
 	if err := dec(in); err != nil {
@@ -1162,6 +1268,14 @@ var Wrong_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ExcludeTwice",
 			Handler:    _Wrong_ExcludeTwice_Handler,
+		},
+		{
+			MethodName: "FormatOfNothing",
+			Handler:    _Wrong_FormatOfNothing_Handler,
+		},
+		{
+			MethodName: "FormatOfNumber",
+			Handler:    _Wrong_FormatOfNumber_Handler,
 		},
 		{
 			MethodName: "TwoFaults",

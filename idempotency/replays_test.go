@@ -1,0 +1,61 @@
+package idempotency_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/reprise-go/reprise/idempotency"
+	"github.com/reprise-go/reprise/store"
+)
+
+// inCodec is an answer as another transport encodes it.
+func inCodec(codec string) store.Answer {
+	made := recorded("found").Answer
+	made.Codec = codec
+	return made
+}
+
+func TestSettlingWithAnAnswerThatNobodyCouldGetIsRefused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(t, idempotency.Replays("mail/1"), idempotency.Replays("mail/2"))
+		status := o.unknown(t, "k")
+
+		other := inCodec("http/1")
+		err := o.guard.Settle(t.Context(), o.id("k"), idempotency.Settlement{Token: status.Token, Answer: &other})
+		require.ErrorIs(t, err, store.ErrInvalid)
+		require.ErrorContains(t, err, `the answers of operation "pay" are ["mail/1" "mail/2"], not "http/1"`)
+		assert.Equal(t, store.Unknown, o.lookup(t, "k").State, "nothing was decided")
+
+		own := inCodec("mail/2")
+		require.NoError(t, o.guard.Settle(t.Context(), o.id("k"), idempotency.Settlement{Token: status.Token, Answer: &own}))
+		assert.Equal(t, store.Completed, o.lookup(t, "k").State)
+	})
+}
+
+func TestFoundAnswerThatNobodyCouldGetIsNotRecorded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, op := reconciled(t, newBackend(), true, func(context.Context, idempotency.Orphaned) (idempotency.Finding, error) {
+			return idempotency.Happened(inCodec("http/1")), nil
+		}, idempotency.Replays("mail/1"))
+
+		_, err := op.Execute(t.Context(), call("k"), forbidden(t))
+		refusal(t, err, idempotency.ErrOutcomeUnknown)
+		require.ErrorIs(t, err, store.ErrInvalid)
+		status, err := p.guard.Lookup(t.Context(), p.guard.ID("pay", "tenant", "k"))
+		require.NoError(t, err)
+		assert.Equal(t, store.Unknown, status.State)
+	})
+}
+
+func TestReplaysNamesItsCodecs(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	_, err := o.guard.Operation("other", idempotency.Replays(""))
+	require.ErrorContains(t, err, "Replays: a codec's name is empty")
+}
