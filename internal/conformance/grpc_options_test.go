@@ -101,7 +101,11 @@ func TestG18_ADeposedStreamEndsWithItsClaim(t *testing.T) {
 		receipts, how := s.many(t.Context(), key, &testpb.Batch{})
 		slow <- streamed{receipts, how}
 	}()
-	<-sent
+	select {
+	case <-sent:
+	case early := <-slow:
+		require.Fail(t, "the first call did not begin", early.how)
+	}
 	receipts, how := s.many(t.Context(), key, &testpb.Batch{}) // waits, then takes over
 	requireCode(t, how, codes.OK)
 	require.Len(t, receipts, 1)
