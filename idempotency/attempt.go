@@ -42,18 +42,16 @@ type wishes struct {
 // start runs the handler under the claim, if the claim still holds by now: the
 // process may have been paused since it was sent, or a shutdown begun.
 func (x *execution) start(ctx context.Context, sent time.Time, reply store.Reply) (Result, error) {
-	hctx, stop := x.handlerContext(ctx)
+	hctx, cancel, stop := x.attemptContext(ctx)
 	defer stop()
-	hctx, cancel := context.WithCancelCause(hctx)
-	defer cancel(nil)
 	a := &attempt{execution: x, reply: reply, cancel: cancel, outer: attemptFrom(ctx)}
 	a.lease = x.guard.watchdog.Watch(store.Renewal{ID: x.id, Renew: store.Renew{
 		Owner:     x.owner,
-		Lease:     x.op.policy.Lease,
-		Retention: x.op.policy.Retention,
+		Lease:     x.policy.Lease,
+		Retention: x.policy.Retention,
 	}}, lease.Spec{
-		Lease:     x.op.policy.Lease,
-		MaxHold:   x.op.policy.MaxHold,
+		Lease:     x.policy.Lease,
+		MaxHold:   x.policy.MaxHold,
 		Since:     sent,
 		Confirmed: int64(reply.Now),
 		Lost:      a.lost,
@@ -95,10 +93,24 @@ func (a *attempt) mayStart(hctx context.Context) *Error {
 
 var errPaused = errors.New("the claim could not be confirmed in time, so the handler was not started")
 
+// attemptContext is a handler's context that can be ended with a cause. In shadow
+// nothing ends it but what would end it on an unprotected route.
+func (x *execution) attemptContext(ctx context.Context) (hctx context.Context, cancel context.CancelCauseFunc, stop func()) {
+	if x.shadowed {
+		return ctx, func(error) {}, func() {}
+	}
+	detached, stopped := x.handlerContext(ctx)
+	hctx, cancel = context.WithCancelCause(detached)
+	return hctx, cancel, func() {
+		cancel(nil)
+		stopped()
+	}
+}
+
 // handlerContext detaches the handler from its caller, unless the policy says
 // otherwise. Values and a deadline stay.
 func (x *execution) handlerContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	if x.op.policy.Caller == CallerAttached {
+	if x.policy.Caller == CallerAttached || x.shadowed {
 		return ctx, func() {}
 	}
 	detached := context.WithoutCancel(ctx)
@@ -143,9 +155,19 @@ func (a *attempt) abandon(ctx context.Context, refusal *Error) error {
 	return refusal
 }
 
-// mark is MarkEffect. It holds the mutex over the round trip, so that the
-// attempt cannot end between the store's answer and its noting.
+// mark is MarkEffect. In shadow it never fails; the store is told if it listens.
 func (a *attempt) mark(ctx context.Context) error {
+	err := a.tryMark(ctx)
+	if a.shadowed {
+		a.noteMarked()
+		return nil
+	}
+	return err
+}
+
+// tryMark holds the mutex over the round trip, so that the
+// attempt cannot end between the store's answer and its noting.
+func (a *attempt) tryMark(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
@@ -171,6 +193,12 @@ func (a *attempt) mark(ctx context.Context) error {
 		return a.refuse(ErrLeaseLost, 0, nil)
 	}
 	return nil
+}
+
+func (a *attempt) noteMarked() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.marked = a.marked || !a.ended
 }
 
 func (a *attempt) info() Info {

@@ -38,9 +38,14 @@ func (a *attempt) endingEvent(answer *Answer, contextEnded bool) store.Event {
 	a.mu.Lock()
 	a.ended = true // in one step with reading what it ends on: no mark may come between
 	wishes := a.wishes
-	unsure := a.marked || contextEnded || a.op.policy.Failure == FailureUnknown
+	unsure := a.marked || contextEnded || a.policy.Failure == FailureUnknown
 	a.mu.Unlock()
 	class := answer.Class
+	if a.shadowed && contextEnded {
+		// Here the policy does not keep it from ending: the handler may have stopped
+		// in the middle, and half an answer must not be replayed some day.
+		class = ClassUnknown
+	}
 	if class == ClassRecord && wishes.doNotRecord {
 		class = ClassRelease
 	}
@@ -74,10 +79,13 @@ func (a *attempt) failure() store.Fail {
 	return store.Fail{Attempt: a.attempt(a.reply), Adoption: a.adoption(), Marked: a.marked, Backoff: a.backoff}
 }
 
+// adoption is allowed for as long as any other run of the operation since would
+// still have left a record, whatever policy that one ran under, here or in another
+// process: overrides do not go below the declared retention.
 func (a *attempt) adoption() store.Adoption {
 	return store.Adoption{
 		Confirmed: store.Instant(a.lease.Confirmed()),
-		Within:    a.op.policy.shortestRetention(),
+		Within:    a.op.declared.shortestRetention(),
 	}
 }
 
@@ -107,7 +115,7 @@ func (a *attempt) finish(ctx context.Context, event store.Event) (store.Reply, e
 	a.guard.endings.add(&pending{
 		id:    a.id,
 		event: event,
-		until: time.Now().Add(a.op.policy.Lease),
+		until: time.Now().Add(a.policy.Lease),
 		done: func(event store.Event, err error) {
 			a.lease.End()
 			report(event, err)
@@ -131,6 +139,9 @@ func (a *attempt) failInvalid(ctx context.Context, event store.Event, cause erro
 // deposed gives what is recorded instead of an answer that was refused: this
 // attempt is not the operation's owner any more.
 func (a *attempt) deposed(ctx context.Context) (Result, error) {
+	if a.shadowed { // nobody gets it
+		return Result{}, a.refuse(ErrLeaseLost, time.Second, nil)
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.guard.opts.storeTimeout)
 	defer cancel()
 	began := time.Now()
@@ -156,7 +167,7 @@ const unmarkedLimit = 20
 // relies on it.
 func (a *attempt) noteMark() {
 	o := a.op
-	if o.policy.Orphan != OrphanRerunUnmarked || o.marks.Load() {
+	if a.policy.Orphan != OrphanRerunUnmarked || o.marks.Load() {
 		return
 	}
 	a.mu.Lock()

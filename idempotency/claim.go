@@ -63,11 +63,23 @@ func (x *execution) claimEvent(wait bool) store.Claim {
 		Fingerprint: x.bound,
 		Scope:       x.scope,
 		Operation:   x.op.name,
-		Lease:       x.op.policy.Lease,
-		Retention:   x.op.policy.Retention,
-		TakeOver:    x.op.takeOver(),
+		Lease:       x.policy.Lease,
+		Retention:   x.policy.Retention,
+		TakeOver:    x.takeOver(),
 		Wait:        wait,
 	}
+}
+
+// takeOver is what a claim may do with an unknown outcome. With a callback that
+// finds it out, whatever the mark: the callback comes before the handler.
+func (x *execution) takeOver() store.TakeOver {
+	switch {
+	case x.op.reconcile != nil && x.shadowed:
+		return store.TakeOverNever // the callback is not asked, so there is nothing to claim for
+	case x.op.reconcile != nil:
+		return store.TakeOverAlways
+	}
+	return x.policy.takeOver()
 }
 
 // sendClaim asks the store. The lease is counted from before it was asked.
@@ -79,9 +91,11 @@ func (x *execution) sendClaim(ctx context.Context, claim store.Claim) told {
 
 func (x *execution) apply(ctx context.Context, event store.Event) (store.Reply, error) {
 	began := time.Now()
-	reply, err := x.guard.apply(ctx, x.id, event)
-	x.inStore += time.Since(began)
-	return reply, err
+	defer func() { x.inStore += time.Since(began) }()
+	if x.shadowed {
+		return x.applyInShadow(ctx, event)
+	}
+	return x.guard.apply(ctx, x.id, event)
 }
 
 // unclaimed handles a claim without an answer.
@@ -98,15 +112,19 @@ func (x *execution) unclaimed(ctx context.Context, t told) (Result, error) {
 		x.guard.releaseUnanswered(x.id, x.claimEvent(false))
 	}
 	// Not beside an attempt that is running, nor for a caller that has gone.
-	if x.op.policy.StoreDown != StoreDownOpen || t.busy || ctx.Err() != nil {
+	if x.policy.StoreDown != StoreDownOpen || t.busy || ctx.Err() != nil {
 		return Result{}, x.refuse(ErrStoreUnavailable, time.Second, cause)
 	}
 	hctx, stop := x.handlerContext(ctx)
 	defer stop()
-	// It is no attempt, nor is it the one that it may be nested in.
-	hctx = context.WithValue(hctx, attemptKey{}, (*attempt)(nil))
 	x.op.warnUnprotected(cause)
-	return Result{Outcome: Unprotected, Answer: x.run(hctx)}, nil
+	return Result{Outcome: Unprotected, Answer: x.run(withoutAttempt(hctx))}, nil
+}
+
+// withoutAttempt is for a handler that runs unprotected: it is no attempt, nor is
+// it the one that it may be nested in.
+func withoutAttempt(ctx context.Context) context.Context {
+	return context.WithValue(ctx, attemptKey{}, (*attempt)(nil))
 }
 
 // warnUnprotected says, once a minute, that handlers run unprotected.

@@ -25,11 +25,14 @@ type crowds struct {
 }
 
 // crowdKey is what makes executions alike: whatever the store says to one of
-// them, it would have said to each.
+// them, it would have said to each, and a claim that was won for one is what
+// each would have asked for. After an override the lease may differ: whoever got a
+// claim of a shorter one than it asked for would take it as held when it is not.
 type crowdKey struct {
-	id       store.ID
-	bound    store.Fingerprint
-	takeOver store.TakeOver
+	id               store.ID
+	bound            store.Fingerprint
+	takeOver         store.TakeOver
+	lease, retention time.Duration
 }
 
 // crowd is there from when its leader asks until nobody waits.
@@ -102,7 +105,7 @@ func (cs *crowds) stop(ctx context.Context, limit time.Duration) error {
 func (cs *crowds) enter(claim store.Claim, id store.ID, most int) (c *crowd, w *waiter, full bool) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	key := crowdKey{id, claim.Fingerprint, claim.TakeOver}
+	key := crowdKey{id, claim.Fingerprint, claim.TakeOver, claim.Lease, claim.Retention}
 	if c = cs.open[key]; c != nil {
 		w = c.join()
 		return c, w, w == nil

@@ -13,9 +13,16 @@
 //			// … at most once per scope, operation and key
 //		})
 //
+// Functions need none of that by hand: [Do], [Wrap] and [Weave] take key, scope and
+// fingerprint from the tags of the input, and record what the function returns.
+//
 // Services over HTTP use package idemhttp, which does that for an http.Handler.
 // Inside any handler, [FromContext], [MarkEffect], [Release], [DoNotRecord],
 // [OmitBody] and [RetainFor] speak to the attempt.
+//
+// A policy is also written as words ([ParsePolicy]), and can be changed at run time
+// ([Guard.Override]), down to none. Under [KeyShadow] everything is evaluated and
+// counted, and nothing blocked or replayed.
 //
 // What became of an operation tell [Guard.Lookup], [Guard.List] and
 // [Guard.Stats]; [Guard.Settle] and a [Reconcile] callback decide what is unknown.

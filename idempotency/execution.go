@@ -10,24 +10,26 @@ import (
 
 // execution is one call of Execute.
 type execution struct {
-	op    *Operation
-	guard *Guard
-	call  Call
-	run   func(context.Context) Answer
+	op     *Operation
+	guard  *Guard
+	policy *Policy // as it was when the execution began
+	call   Call
+	run    func(context.Context) Answer
 
-	id      store.ID
-	scope   store.ScopeDigest
-	owner   store.Owner
-	unclear bool // another claim of the owner may still be on its way
-	bound   store.Fingerprint
-	began   time.Time
-	inStore time.Duration
-	waited  time.Duration
-	ending  string
-	omitted store.Omission
+	id       store.ID
+	scope    store.ScopeDigest
+	owner    store.Owner
+	shadowed bool // whatever is decided, the handler runs
+	unclear  bool // another claim of the owner may still be on its way
+	bound    store.Fingerprint
+	began    time.Time
+	inStore  time.Duration
+	waited   time.Duration
+	ending   string
+	omitted  store.Omission
 }
 
-func (x *execution) execute(ctx context.Context) (Result, error) {
+func (x *execution) protect(ctx context.Context) (Result, error) {
 	if err := x.guard.check.refuses(); err != nil {
 		return Result{}, x.refuse(ErrStoreUnavailable, time.Second, err)
 	}
@@ -48,7 +50,7 @@ func (x *execution) decide(ctx context.Context, sent time.Time, reply store.Repl
 		return x.replay(reply)
 	case store.InProgress: // also after waiting for it
 		err := x.refuse(ErrInProgress, retryAfter(reply), nil)
-		err.Conflict = x.op.policy.Conflict
+		err.Conflict = x.policy.Conflict
 		return Result{}, err
 	case store.OutcomeUnknown:
 		return Result{}, x.refuse(ErrOutcomeUnknown, 0, nil)
@@ -92,7 +94,7 @@ func (x *execution) refuse(code Code, retryAfter time.Duration, cause error) *Er
 
 // mayReplay asks the transport's guard, if there is one.
 func (x *execution) mayReplay(reply store.Reply) error {
-	if x.call.MayReplay == nil {
+	if x.call.MayReplay == nil || x.shadowed {
 		return nil
 	}
 	return x.call.MayReplay(Recorded{
@@ -124,6 +126,7 @@ func (x *execution) report(ctx context.Context, result Result, err error) {
 		Store:     x.inStore,
 		Waited:    x.waited,
 		Err:       err,
+		Shadow:    x.shadowed,
 	}
 	if x.id != (store.ID{}) {
 		f.ID = x.id.Short()

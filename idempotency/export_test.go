@@ -1,6 +1,7 @@
 package idempotency
 
 import (
+	"strings"
 	"time"
 
 	"github.com/reprise-go/reprise/store"
@@ -16,4 +17,28 @@ func (g *Guard) Pend(n int, due time.Duration) {
 	for range n {
 		g.releases.add(&pending{until: at, done: func(store.Event, error) {}}, at)
 	}
+}
+
+// PolicyRow is one row of the documentation's table of words.
+type PolicyRow struct{ Spelling, Field, Default string }
+
+// PolicyTable returns the grammar as the documentation has it.
+func PolicyTable() []PolicyRow {
+	var rows []PolicyRow
+	for _, w := range policyWords() {
+		var spellings []string
+		for _, value := range w.values {
+			spellings = append(spellings, "`"+w.spelled(value)+"`")
+		}
+		if w.values == nil {
+			spellings = []string{"`" + strings.ReplaceAll(w.spelled(w.form), " or ", "` or `") + "`"}
+		}
+		row := PolicyRow{Spelling: strings.Join(spellings, ", "), Field: w.field}
+		row.Spelling = strings.ReplaceAll(row.Spelling, "|", `\|`)
+		if value := w.write(DefaultPolicy()); value != "" {
+			row.Default = "`" + w.spelled(value) + "`"
+		}
+		rows = append(rows, row)
+	}
+	return rows
 }

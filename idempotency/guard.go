@@ -33,6 +33,7 @@ type Guard struct {
 	crowds   *crowds   // those that wait
 	hooks    *gate     // counts hooks that run on goroutines of their own
 	check    *checker
+	plans    plans // of the inputs of functions
 
 	mu         sync.Mutex
 	operations map[string]*Operation
@@ -97,13 +98,13 @@ func (g *Guard) Operation(name string, opts ...OperationOption) (*Operation, err
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if op := g.operations[name]; op != nil {
-		if !reflect.DeepEqual(op.policy, set.policy) || op.reconcile != nil || set.reconcile != nil {
+		if !reflect.DeepEqual(op.declared, set.policy) || op.reconcile != nil || set.reconcile != nil {
 			return nil, fmt.Errorf("idempotency: operation %q is registered already, with another policy or a Reconcile", name)
 		}
 		op.addCodecs(set.codecs)
 		return op, nil
 	}
-	op := &Operation{guard: g, name: name, policy: set.policy, reconcile: set.reconcile, counts: newCounts()}
+	op := newOperation(g, name, set)
 	op.addCodecs(set.codecs)
 	g.operations[name] = op
 	return op, nil
@@ -155,8 +156,14 @@ func (g *Guard) Shutdown(ctx context.Context) error {
 //
 // A store that panics is taken as one that could not say: some calls are made on
 // goroutines of the guard, where a panic would end the process.
-func (g *Guard) apply(ctx context.Context, id store.ID, event store.Event) (reply store.Reply, err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.opts.storeTimeout)
+func (g *Guard) apply(ctx context.Context, id store.ID, event store.Event) (store.Reply, error) {
+	return g.applyWithin(ctx, g.opts.storeTimeout, id, event)
+}
+
+func (g *Guard) applyWithin(
+	ctx context.Context, limit time.Duration, id store.ID, event store.Event,
+) (reply store.Reply, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
@@ -195,6 +202,7 @@ type options struct {
 	logger        *slog.Logger
 	trace         Trace
 	storeTimeout  time.Duration
+	shadowTimeout time.Duration
 	strictKeys    bool
 	strictCheck   bool
 	checkInterval time.Duration
@@ -205,6 +213,7 @@ func newOptions(opts []Option) (options, error) {
 	o := options{
 		logger:        slog.Default(),
 		storeTimeout:  500 * time.Millisecond,
+		shadowTimeout: 100 * time.Millisecond,
 		checkInterval: time.Minute,
 		limits:        Limits{Waiters: defaultWaiters},
 	}
@@ -248,6 +257,17 @@ func WithStoreTimeout(d time.Duration) Option {
 	return func(o *options) error {
 		o.storeTimeout = d
 		return within("WithStoreTimeout", d, 10*time.Millisecond, 10*time.Second)
+	}
+}
+
+// WithShadowTimeout bounds how long a request under [KeyShadow] waits for the
+// store, all its calls together. 1 ms to 10 s, default 100 ms; a single call never
+// takes longer than [WithStoreTimeout] says. What is later than that is counted as
+// [ErrStoreUnavailable], so the counts are true of a store that answers in time.
+func WithShadowTimeout(d time.Duration) Option {
+	return func(o *options) error {
+		o.shadowTimeout = d
+		return within("WithShadowTimeout", d, time.Millisecond, 10*time.Second)
 	}
 }
 

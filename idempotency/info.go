@@ -48,10 +48,11 @@ func attemptFrom(ctx context.Context) *attempt {
 }
 
 // FromContext returns what a handler may know of its attempt. False outside a
-// protected attempt. No round trip.
+// protected attempt, which one under [KeyShadow] is not to its handler: a duplicate
+// of it would have none of this. No round trip.
 func FromContext(ctx context.Context) (Info, bool) {
 	a := attemptFrom(ctx)
-	if a == nil {
+	if a == nil || a.shadowed {
 		return Info{}, false
 	}
 	return a.info(), true
@@ -69,7 +70,7 @@ func FromContext(ctx context.Context) (Info, bool) {
 //
 // One round trip, none if the attempt is marked already. Outside a protected
 // attempt it does nothing and returns nil, so that a handler reads the same on
-// an unprotected route.
+// an unprotected route. Under [KeyShadow] it returns nil, too.
 func MarkEffect(ctx context.Context) error {
 	a := attemptFrom(ctx)
 	if a == nil {
@@ -109,15 +110,20 @@ func OmitBody(ctx context.Context) {
 }
 
 // RetainFor sets how long this answer is replayed, within the policy's
-// MinRetention and 30 days; anything else is an error and changes nothing.
+// MinRetention and 30 days; anything else is an error and changes nothing
+// (under [KeyShadow] it is no error).
 // Outside a protected attempt it does nothing. No round trip of its own.
 func RetainFor(ctx context.Context, retention time.Duration) error {
 	a := attemptFrom(ctx)
 	if a == nil {
 		return nil
 	}
-	least := a.op.policy.shortestRetention()
-	if retention < least || retention > maxRetention {
+	least := a.policy.shortestRetention()
+	allowed := retention >= least && retention <= maxRetention
+	if !allowed && a.shadowed {
+		return nil
+	}
+	if !allowed {
 		return fmt.Errorf("idempotency: retention %v is not within %v (the policy's MinRetention) and %v",
 			retention, least, maxRetention)
 	}

@@ -12,12 +12,24 @@ import (
 // Operation is a protected operation: a stable name and its policy. Made by
 // [Guard.Operation]. Safe for concurrent use.
 type Operation struct {
+	*registered
+
+	// fixed is set where the policy does not change any more, as
+	// [Operation.Current] returns it. Shared, and never written to.
+	fixed *Policy
+}
+
+// registered is what all views of an operation share.
+type registered struct {
 	guard     *Guard
 	name      string
-	policy    Policy
+	declared  Policy        // without overrides
 	reconcile ReconcileFunc // may be nil
 	counts    *counts
 	codecs    atomic.Pointer[[]string] // nil: any
+
+	inForce atomic.Pointer[Operation] // with the policy as it is now
+	over    overriding                // guarded by the guard's mutex
 
 	unprotected atomic.Int64 // when the last unprotected run was logged
 
@@ -28,18 +40,34 @@ type Operation struct {
 // Name returns the operation's name.
 func (o *Operation) Name() string { return o.name }
 
-// takeOver is what a claim may do with an unknown outcome. With a callback that
-// finds it out, whatever the mark: the callback comes before the handler.
-func (o *Operation) takeOver() store.TakeOver {
-	if o.reconcile != nil {
-		return store.TakeOverAlways
-	}
-	return o.policy.takeOver()
+// Policy returns the operation's effective policy: what was declared, under what
+// [Guard.Override] says at the moment.
+func (o *Operation) Policy() Policy {
+	return o.Current().fixed.clone()
 }
 
-// Policy returns the operation's effective policy.
-func (o *Operation) Policy() Policy {
-	return o.policy.clone()
+// Current returns the operation with the policy that it has now, which an
+// override does not change any more: for a transport, all of whose decisions
+// about one request must follow one policy. It is the same pointer until the
+// policy changes. No allocation, no lock.
+func (o *Operation) Current() *Operation {
+	if o.fixed != nil {
+		return o
+	}
+	return o.inForce.Load()
+}
+
+func newOperation(g *Guard, name string, set operationSettings) *Operation {
+	shared := &registered{
+		guard: g, name: name, declared: set.policy, reconcile: set.reconcile, counts: newCounts(),
+	}
+	shared.enforce(set.policy)
+	return &Operation{registered: shared}
+}
+
+// enforce makes a policy that of all executions to come.
+func (r *registered) enforce(policy Policy) {
+	r.inForce.Store(&Operation{registered: r, fixed: &policy})
 }
 
 // Call is one request for an operation.
@@ -94,6 +122,11 @@ type Recorded struct {
 // those of one process ask the store together, and share the bytes of the answer
 // that they get: do not change them.
 //
+// Under [KeyOff] the handler runs, and nothing else happens. Under [KeyShadow] it
+// runs, too, whatever would have been: the error is always nil, the answer the
+// handler's own, the outcome [Unprotected]; [Trace] and [Stats] tell the rest. The
+// store is waited for as long as [WithShadowTimeout] says.
+//
 // Round trips: 1 for a replay or a refusal, 2 for an execution, 1 more for
 // [MarkEffect].
 //
@@ -106,38 +139,55 @@ type Recorded struct {
 // that took over from this one.
 func (o *Operation) Execute(
 	ctx context.Context, call Call, run func(context.Context) Answer,
-) (result Result, err error) {
-	x := &execution{op: o, guard: o.guard, call: call, run: run, began: time.Now()}
+) (Result, error) {
 	if run == nil || ctx == nil {
 		return Result{}, errors.New("idempotency: Execute: the handler or the context is nil")
 	}
-	entered := o.guard.gate.enter()
-	if entered {
-		defer o.guard.gate.leave()
+	o = o.Current()
+	x := &execution{op: o, guard: o.guard, policy: o.fixed, call: call, run: run, began: time.Now()}
+	switch x.policy.Key {
+	case KeyOff:
+		return x.off(ctx), nil
+	case KeyShadow:
+		return x.shadow(ctx), nil
+	default:
+		return x.execute(ctx)
 	}
+}
+
+// execute counts the execution in and reports how it ended.
+func (x *execution) execute(ctx context.Context) (result Result, err error) {
 	defer func() { x.report(ctx, result, err) }() // deferred for handlers that panic
-	if !entered {
+	return x.enter(ctx)
+}
+
+func (x *execution) enter(ctx context.Context) (Result, error) {
+	if !x.guard.gate.enter() {
 		return Result{}, x.refuse(ErrDraining, time.Second, nil)
 	}
+	defer x.guard.gate.leave()
 	if err := x.identify(); err != nil {
 		return Result{}, err
 	}
-	if refused := o.guard.inFlight.enter(x.scope); refused != "" {
+	if refused := x.guard.inFlight.enter(x.scope); refused != "" {
 		return Result{}, x.refuse(refused, time.Second, nil)
 	}
-	defer o.guard.inFlight.leave(x.scope)
-	o.counts.inFlight.Add(1)
-	defer o.counts.inFlight.Add(-1)
-	return x.execute(ctx)
+	defer x.guard.inFlight.leave(x.scope)
+	x.op.counts.inFlight.Add(1)
+	defer x.op.counts.inFlight.Add(-1)
+	return x.protect(ctx)
 }
 
 // Reject returns the error of a request that a transport refused before it
-// could be executed, and reports it to the trace hooks.
+// could be executed, and reports it to the trace hooks. Under [KeyShadow] it is
+// the error that the request would have got, and the transport runs the handler.
 func (o *Operation) Reject(ctx context.Context, code Code, cause error) *Error {
 	if code == ErrScopeMissing { // the only one that is the server's fault
 		o.guard.opts.logger.Error("idempotency: a request without a scope was refused",
 			"operation", o.name, "error", cause)
 	}
-	o.finished(ctx, Finished{Operation: o.name, Code: code, Err: cause})
+	o.finished(ctx, Finished{
+		Operation: o.name, Code: code, Err: cause, Shadow: o.Current().fixed.Key == KeyShadow,
+	})
 	return &Error{Code: code, Operation: o.name, Err: cause}
 }

@@ -126,6 +126,16 @@ func (o *Operation) takes(answer store.Answer) error {
 		store.ErrInvalid, o.name, *codecs, answer.Codec)
 }
 
+// addCodec is for functions, which may be made for one call each.
+func (g *Guard) addCodec(op *Operation, codec string) {
+	if known := op.codecs.Load(); known != nil && slices.Contains(*known, codec) {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	op.addCodecs([]string{codec})
+}
+
 // addCodecs is called under the guard's lock.
 func (o *Operation) addCodecs(codecs []string) {
 	if known := o.codecs.Load(); known != nil {

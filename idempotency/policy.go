@@ -6,8 +6,8 @@ import (
 )
 
 // Policy says how one operation is protected. It is data: it merges
-// ([Policy.Override]), and every field has a word or a number that can be
-// written down. A zero field inherits: from the guard's policy, then from
+// ([Policy.Override]), prints as words ([Policy.String]) and comes out of them
+// ([ParsePolicy]). A zero field inherits: from the guard's policy, then from
 // [DefaultPolicy].
 type Policy struct {
 	// Key says whether a request must carry an idempotency key.
@@ -94,6 +94,7 @@ const (
 	KeyRequired KeyRule = "required" // no key: rejected
 	KeyOptional KeyRule = "optional" // no key: runs unprotected
 	KeyOff      KeyRule = "off"      // keys are ignored
+	KeyShadow   KeyRule = "shadow"   // runs in any case; what KeyRequired would have done is counted
 )
 
 // KeyFormat says what keys may look like.
@@ -240,7 +241,14 @@ func (p Policy) Override(over Policy) Policy {
 	return p
 }
 
-func (p Policy) clone() Policy { return p.Override(Policy{}) }
+// clone returns a policy that shares no slice with p.
+func (p Policy) clone() Policy {
+	p.FingerprintOnly = slices.Clone(p.FingerprintOnly)
+	p.FingerprintExclude = slices.Clone(p.FingerprintExclude)
+	p.FingerprintHeaders = slices.Clone(p.FingerprintHeaders)
+	p.Headers = slices.Clone(p.Headers)
+	return p
+}
 
 func set[T comparable](field *T, over T) {
 	var zero T

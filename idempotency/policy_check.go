@@ -28,22 +28,24 @@ const (
 // what would be right.
 func (p Policy) Validate() error {
 	return errors.Join(
-		oneOf("Key", p.Key, KeyRequired, KeyOptional, KeyOff),
-		oneOf("KeyFormat", p.KeyFormat, KeyAny, KeyUUID, KeyUUIDv4, KeyUUIDv7),
-		oneOf("Conflict", p.Conflict, Conflict409, Conflict425, Conflict503),
-		oneOf("Orphan", p.Orphan, OrphanRefuse, OrphanRerunUnmarked, OrphanRerun),
-		oneOf("Record", p.Record, RecordDeterministic, RecordSuccess, RecordAll),
-		oneOf("Failure", p.Failure, FailureReleases, FailureUnknown),
-		oneOf("StoreDown", p.StoreDown, StoreDownClosed, StoreDownOpen),
-		oneOf("Caller", p.Caller, CallerDetached, CallerAttached),
-		oneOf("Stream", p.Stream, StreamBuffer, StreamPass),
-		oneOf("Fingerprint", p.Fingerprint, FingerprintRequest, FingerprintJSON, FingerprintOff),
+		p.checkWords(),
 		p.checkFingerprint(),
 		p.checkWait(),
 		p.checkDurations(),
 		within("MaxRequestBody", p.MaxRequestBody, 1, maxRequest),
 		within("MaxResponseBody", p.MaxResponseBody, 1, maxResponse),
 	)
+}
+
+// checkWords checks the fields that have one of a few values.
+func (p Policy) checkWords() error {
+	var errs []error
+	for _, w := range policyWords() {
+		if got := w.write(p); w.values != nil && !slices.Contains(w.values, got) {
+			errs = append(errs, fmt.Errorf("%s is %q, not one of %q", w.field, got, w.values))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (p Policy) checkDurations() error {
@@ -99,13 +101,6 @@ func (p Policy) checkPointers(field string, pointers []string) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func oneOf[T ~string](field string, got T, words ...T) error {
-	if slices.Contains(words, got) {
-		return nil
-	}
-	return fmt.Errorf("%s is %q, not one of %q", field, got, words)
 }
 
 func within[T int64 | time.Duration](field string, got, least, most T) error {

@@ -27,7 +27,7 @@ func TestPolicyFaultsNameTheirFieldAndValue_L19(t *testing.T) {
 		over idempotency.Policy
 		want []string
 	}{
-		{"key", idempotency.Policy{Key: "sometimes"}, []string{`Key is "sometimes"`, "required", "optional", "off"}},
+		{"key", idempotency.Policy{Key: "sometimes"}, []string{`Key is "sometimes"`, "required", "optional", "off", "shadow"}},
 		{"orphan", idempotency.Policy{Orphan: "adopt"}, []string{`Orphan is "adopt"`, "refuse", "rerun-unmarked"}},
 		{"record", idempotency.Policy{Record: "none"}, []string{`Record is "none"`, "deterministic", "success", "all"}},
 		{"failure", idempotency.Policy{Failure: "retry"}, []string{`Failure is "retry"`, "release", "unknown"}},
@@ -133,6 +133,7 @@ func TestOverrideAddsHeadersUpAndSharesNoList(t *testing.T) {
 // the zero policy.
 func FuzzPolicy(f *testing.F) {
 	f.Add("", "", "", int64(0), int64(0), int64(0), int64(0), int64(0), "")
+	f.Add("shadow", "", "", int64(0), int64(0), int64(0), int64(0), int64(0), "")
 	f.Add("off", "rerun", "open", int64(time.Second), int64(time.Minute), int64(time.Hour), int64(time.Minute), int64(1), "X-A")
 	f.Add("required", "refuse", "closed", int64(100*time.Millisecond), int64(time.Second), int64(time.Second), int64(0), int64(512<<20), "X-B")
 	f.Add("no", "rerun-unmarked", "", int64(-1), int64(1)<<62, int64(-1)<<63, int64(-1)<<63, int64(-1), "\x00")
@@ -177,7 +178,7 @@ func invariants(t *testing.T, p idempotency.Policy) {
 	assert.True(t, p.MinRetention == 0 || p.MinRetention >= time.Second)
 	assert.Positive(t, p.MaxRequestBody)
 	assert.LessOrEqual(t, p.MaxResponseBody, int64(128<<20))
-	assert.True(t, slices.Contains([]idempotency.KeyRule{"required", "optional", "off"}, p.Key))
+	assert.True(t, slices.Contains([]idempotency.KeyRule{"required", "optional", "off", "shadow"}, p.Key))
 	assert.True(t, slices.Contains([]idempotency.Orphan{"refuse", "rerun-unmarked", "rerun"}, p.Orphan))
 	assert.True(t, slices.Contains([]idempotency.StoreDownRule{"closed", "open"}, p.StoreDown))
 	require.NoError(t, store.Validate(store.Claim{

@@ -112,7 +112,7 @@ func (g *Guard) settle(ctx context.Context, id store.ID, decision string, s Sett
 // this process.
 func (g *Guard) retentionOf(operation string) time.Duration {
 	if op, ok := g.Registered(operation); ok {
-		return op.policy.Retention
+		return op.Policy().Retention
 	}
 	return g.policy.Retention
 }

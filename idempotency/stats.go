@@ -1,7 +1,6 @@
 package idempotency
 
 import (
-	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -14,6 +13,8 @@ import (
 // of your own, see [Trace].
 type Stats struct {
 	Operation string `json:"operation"`
+	// Override is what [Guard.Override] says at the moment, in words.
+	Override string `json:"override,omitempty"`
 
 	// Executed, Replayed and Unprotected are answers, by how they came about.
 	Executed    int64 `json:"executed"`
@@ -27,6 +28,9 @@ type Stats struct {
 	// the client was repeating them by itself: see [Call].Retry. Requests that
 	// were rejected before they had a key are not among them.
 	Retried int64 `json:"retried"`
+	// Shadow is what would have been of those that ran under [KeyShadow], which
+	// count as Unprotected above.
+	Shadow ShadowStats `json:"shadow,omitzero"`
 
 	// Completed, Released and Failed are attempts, by how they ended. One that
 	// failed left an unknown outcome behind.
@@ -55,6 +59,19 @@ type Stats struct {
 	Duration Histogram `json:"duration"`
 	Store    Histogram `json:"store"`
 	Wait     Histogram `json:"wait"`
+}
+
+// ShadowStats counts what would have become of requests under [KeyRequired].
+type ShadowStats struct {
+	// Executed would have run as they did, Replayed would have got a recorded
+	// answer, Unprotected would have run without a record, as the policy allows
+	// while the store is down.
+	Executed    int64 `json:"executed"`
+	Replayed    int64 `json:"replayed"`
+	Unprotected int64 `json:"unprotected"`
+	// Refused would have got no answer, by code. Codes that never occurred are
+	// left out.
+	Refused map[Code]int64 `json:"refused,omitempty"`
 }
 
 // Histogram counts durations in buckets.
@@ -86,11 +103,12 @@ func (h Histogram) Count() int64 {
 // round trip.
 func (g *Guard) Stats() []Stats {
 	g.mu.Lock()
-	ops := slices.Collect(maps.Values(g.operations))
-	g.mu.Unlock()
-	all := make([]Stats, 0, len(ops))
-	for _, op := range ops {
-		all = append(all, op.counts.read(op.name))
+	defer g.mu.Unlock()
+	all := make([]Stats, 0, len(g.operations))
+	for name, op := range g.operations {
+		stats := op.counts.read(name)
+		stats.Override = op.over.said.String()
+		all = append(all, stats)
 	}
 	slices.SortFunc(all, func(a, b Stats) int {
 		if a.Operation < b.Operation {
@@ -103,8 +121,8 @@ func (g *Guard) Stats() []Stats {
 
 // counts are an operation's Stats while they are being counted.
 type counts struct {
-	executed, replayed, unprotected, retried      atomic.Int64
-	refused                                       map[Code]*atomic.Int64
+	fates, shadow                                 fates // as they were, and as they would have been
+	retried                                       atomic.Int64
 	completed, released, failed, bodiesOmitted    atomic.Int64
 	leasesLost, endingsLate, endingsLost, settled atomic.Int64
 	inFlight, waiting                             atomic.Int64
@@ -112,25 +130,65 @@ type counts struct {
 }
 
 func newCounts() *counts {
-	c := &counts{refused: make(map[Code]*atomic.Int64)}
-	for _, code := range codes() {
-		c.refused[code] = new(atomic.Int64)
+	return &counts{fates: newFates(), shadow: newFates()}
+}
+
+// fates are answers and refusals while they are being counted.
+type fates struct {
+	executed, replayed, unprotected *atomic.Int64
+	refused                         map[Code]*atomic.Int64
+}
+
+func newFates() fates {
+	f := fates{
+		executed: new(atomic.Int64), replayed: new(atomic.Int64), unprotected: new(atomic.Int64),
+		refused: make(map[Code]*atomic.Int64),
 	}
-	return c
+	for _, code := range codes() {
+		f.refused[code] = new(atomic.Int64)
+	}
+	return f
+}
+
+func (f fates) count(outcome Outcome, code Code) {
+	switch outcome {
+	case Executed:
+		f.executed.Add(1)
+	case Replayed:
+		f.replayed.Add(1)
+	case Unprotected:
+		f.unprotected.Add(1)
+	}
+	if n := f.refused[code]; n != nil {
+		n.Add(1)
+	}
+}
+
+func (f fates) readRefused() map[Code]int64 {
+	refused := make(map[Code]int64)
+	for code, n := range f.refused {
+		if n := n.Load(); n > 0 {
+			refused[code] = n
+		}
+	}
+	return refused
+}
+
+func (f fates) readShadow() ShadowStats {
+	s := ShadowStats{Executed: f.executed.Load(), Replayed: f.replayed.Load(), Unprotected: f.unprotected.Load()}
+	if refused := f.readRefused(); len(refused) > 0 {
+		s.Refused = refused
+	}
+	return s
 }
 
 // finish counts what was finished.
 func (c *counts) finish(f Finished) {
-	switch f.Outcome {
-	case Executed:
-		c.executed.Add(1)
-	case Replayed:
-		c.replayed.Add(1)
-	case Unprotected:
-		c.unprotected.Add(1)
-	}
-	if n := c.refused[f.Code]; n != nil {
-		n.Add(1)
+	if f.Shadow {
+		c.shadow.count(f.Outcome, f.Code)
+		c.fates.count(Unprotected, "")
+	} else {
+		c.fates.count(f.Outcome, f.Code)
 	}
 	if f.Retry > 0 {
 		c.retried.Add(1)
@@ -168,18 +226,15 @@ func (c *counts) late(err error) {
 func (c *counts) read(operation string) Stats {
 	s := Stats{
 		Operation: operation,
-		Executed:  c.executed.Load(), Replayed: c.replayed.Load(), Unprotected: c.unprotected.Load(),
-		Refused: make(map[Code]int64), Retried: c.retried.Load(),
+		Executed:  c.fates.executed.Load(), Replayed: c.fates.replayed.Load(), Unprotected: c.fates.unprotected.Load(),
+		Refused:   c.fates.readRefused(),
+		Shadow:    c.shadow.readShadow(),
+		Retried:   c.retried.Load(),
 		Completed: c.completed.Load(), Released: c.released.Load(), Failed: c.failed.Load(),
 		BodiesOmitted: c.bodiesOmitted.Load(), LeasesLost: c.leasesLost.Load(),
 		EndingsLate: c.endingsLate.Load(), EndingsLost: c.endingsLost.Load(), Settled: c.settled.Load(),
 		InFlight: c.inFlight.Load(), Waiting: c.waiting.Load(),
 		Duration: c.duration.read(), Store: c.store.read(), Wait: c.wait.read(),
-	}
-	for code, n := range c.refused {
-		if n := n.Load(); n > 0 {
-			s.Refused[code] = n
-		}
 	}
 	return s
 }

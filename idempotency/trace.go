@@ -57,6 +57,9 @@ type Finished struct {
 	Duration, Store, Waited time.Duration
 	// Err is the cause of a refusal.
 	Err error
+	// Shadow says that the handler ran in any case, unprotected ([KeyShadow]): all
+	// else is what would have been. Ending and Recorded are what the record says.
+	Shadow bool
 }
 
 // LeaseLost describes a lease that was lost while its handler ran.

@@ -11,7 +11,7 @@ import (
 // ask claims. Where duplicates wait, it does so together with the others that
 // ask for the same, and waits while another attempt is running.
 func (x *execution) ask(ctx context.Context) told {
-	if x.op.policy.Wait == NoWait || x.inside(ctx) {
+	if x.policy.Wait == NoWait || x.shadowed || x.inside(ctx) {
 		return x.sendClaim(ctx, x.claimEvent(false))
 	}
 	patience := x.patience(ctx)
@@ -19,7 +19,7 @@ func (x *execution) ask(ctx context.Context) told {
 		return x.sendClaim(ctx, x.claimEvent(false))
 	}
 	claim := x.claimEvent(true)
-	crowd, waiter, full := x.guard.crowds.enter(claim, x.id, x.op.policy.MaxWaiters)
+	crowd, waiter, full := x.guard.crowds.enter(claim, x.id, x.policy.MaxWaiters)
 	switch {
 	case full:
 		known, sure := crowd.whenFull()
@@ -100,7 +100,7 @@ var errGone = fmt.Errorf("%w: the caller has gone", store.ErrUnavailable)
 // patience is how long to wait: as the policy says, and less if the caller's
 // own deadline comes first, with some time left to tell it.
 func (x *execution) patience(ctx context.Context) time.Duration {
-	left := x.op.policy.Wait - time.Since(x.began)
+	left := x.policy.Wait - time.Since(x.began)
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return left

@@ -165,6 +165,7 @@ type listPage struct {
 
 	Query      map[string]string
 	Operations []string
+	Overrides  []idempotency.Overridden
 	Tabs       []tab
 	Ages       []choice
 	Rows       []recordView
@@ -192,7 +193,7 @@ func (p *page) listing(r *http.Request, f filter, found idempotency.Listing, row
 	}
 	l := listPage{
 		chrome: p.chrome(r, "Operations"), filter: f, Query: query,
-		Operations: p.guard.Operations(), Tabs: tabs(values), Ages: ages(values), Rows: rows,
+		Operations: p.guard.Operations(), Overrides: p.guard.Overrides(), Tabs: tabs(values), Ages: ages(values), Rows: rows,
 		Unreadable: found.Unreadable, Paged: f.query.Cursor != "",
 		Refined: f.narrow() || f.query.Operation != "" || f.query.OlderThan+f.query.YoungerThan > 0,
 	}

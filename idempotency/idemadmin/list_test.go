@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/reprise-go/reprise/idempotency"
 	"github.com/reprise-go/reprise/store"
 )
 
@@ -26,6 +27,15 @@ func TestEmptyListSaysSo(t *testing.T) {
 	_, body := d.call("GET", "/records", "")
 	assert.Equal(t, []any{}, body["records"])
 	assert.Empty(t, body["next"])
+}
+
+func TestListShowsPoliciesThatWereChangedAtRunTime(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	assert.NotContains(t, d.browse("/").Body.String(), "changed at run time")
+	require.NoError(t, d.guard.Override(operation, idempotency.Policy{Wait: time.Second}))
+	page := d.browse("/").Body.String()
+	assert.Contains(t, page, "<strong>"+operation+"</strong> was changed at run time, in this process: <code>wait=1s</code>")
 }
 
 func TestListShowsWhatNeedsAttentionFirst(t *testing.T) {

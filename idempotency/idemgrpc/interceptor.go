@@ -77,9 +77,10 @@ func (i *Interceptor) Protect(service protoreflect.ServiceDescriptor, methods ..
 		return fmt.Errorf("idemgrpc: %w", err)
 	}
 	for _, m := range plans { // only now: what was refused above can be put right and tried again
-		if m.op, err = i.guard.Operation(m.name, append(m.options, idempotency.Replays(answerCodec))...); err != nil {
+		if m.live, err = i.guard.Operation(m.name, append(m.options, idempotency.Replays(answerCodec))...); err != nil {
 			return fmt.Errorf("idemgrpc: %w", err)
 		}
+		m.op = m.live.Current()
 	}
 	for _, m := range plans {
 		i.methods["/"+m.name] = m
@@ -143,7 +144,7 @@ func (i *Interceptor) Unary() grpc.UnaryServerInterceptor {
 		if m == nil {
 			return handler(ctx, request)
 		}
-		return m.unary(ctx, request, handler)
+		return m.now().unary(ctx, request, handler)
 	}
 }
 
@@ -155,7 +156,7 @@ func (i *Interceptor) Stream() grpc.StreamServerInterceptor {
 		if m == nil {
 			return handler(srv, stream)
 		}
-		return m.stream(stream, func(ss grpc.ServerStream) error { return handler(srv, ss) })
+		return m.now().stream(stream, func(ss grpc.ServerStream) error { return handler(srv, ss) })
 	}
 }
 

@@ -26,7 +26,8 @@ type method struct {
 	in      *Interceptor
 	name    string // the operation's
 	options []idempotency.OperationOption
-	op      *idempotency.Operation
+	live    *idempotency.Operation // follows overrides
+	op      *idempotency.Operation // does not, nor does policy
 	policy  idempotency.Policy
 
 	input, output protoreflect.MessageType
@@ -161,7 +162,7 @@ func (m *method) prepare(ctx context.Context, request proto.Message) (prepared, 
 	if err != nil || scope == "" {
 		return prepared{}, m.op.Reject(ctx, idempotency.ErrScopeMissing, err)
 	}
-	within := mount{m, key}
+	within := mount{m.live, key}
 	if ctx.Value(mountKey{}) == within {
 		return prepared{}, misplaced("the interceptor is in the chain of %s twice", m.name)
 	}
@@ -198,8 +199,8 @@ func (m *method) known(request proto.Message) (proto.Message, error) {
 
 // mount is a call that the interceptor is around of already.
 type mount struct {
-	m   *method
-	key string
+	live *idempotency.Operation
+	key  string
 }
 
 type mountKey struct{}

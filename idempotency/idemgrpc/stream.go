@@ -30,6 +30,9 @@ func (m *method) stream(ss grpc.ServerStream, handler func(grpc.ServerStream) er
 	}
 	p, err := m.prepare(ctx, request)
 	switch {
+	case err != nil && m.shadowed():
+		ss.SetTrailer(metadata.Pairs(markStatus, markUnprotected))
+		return handler(&givenStream{ServerStream: ss, ctx: ctx, request: request})
 	case err != nil:
 		return m.refuseStream(ss, err)
 	case p.unkeyed:
@@ -109,7 +112,7 @@ func (c *streamCall) run(ctx context.Context) idempotency.Answer {
 // sendHeader takes a caller who has gone as [recordedStream.SendMsg] does.
 func (c *streamCall) sendHeader(md metadata.MD) error {
 	err := c.ss.SendHeader(md)
-	if c.ss.Context().Err() != nil && c.m.policy.Caller == idempotency.CallerDetached {
+	if c.ss.Context().Err() != nil && c.m.detached() {
 		return nil
 	}
 	return err
@@ -143,7 +146,7 @@ func (s *recordedStream) SendMsg(message any) error {
 		c.broken = c.broken || err != nil && !gone
 		c.record(message)
 	})
-	if gone && c.m.policy.Caller == idempotency.CallerDetached {
+	if gone && c.m.detached() {
 		return nil
 	}
 	return err

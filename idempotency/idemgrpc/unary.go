@@ -21,11 +21,17 @@ func (m *method) unary(ctx context.Context, request any, handler grpc.UnaryHandl
 		return handler(ctx, request)
 	}
 	message, ok := request.(proto.Message)
+	if !ok && m.shadowed() {
+		return handler(ctx, request)
+	}
 	if !ok {
 		return nil, misplaced("the request of %s is no protobuf message but a %T", m.name, request)
 	}
 	p, err := m.prepare(ctx, message)
 	switch {
+	case err != nil && m.shadowed():
+		_ = grpc.SetTrailer(ctx, metadata.Pairs(markStatus, markUnprotected))
+		return handler(ctx, request)
 	case err != nil:
 		return m.refuseUnary(ctx, err)
 	case p.unkeyed:
@@ -52,7 +58,7 @@ type unaryCall struct {
 // run runs the handler and says what its answer means.
 func (c *unaryCall) run(ctx context.Context) idempotency.Answer {
 	c.capture = &capture{method: "/" + c.m.name, outside: c.ctx}
-	if c.m.policy.Stream == idempotency.StreamPass {
+	if c.m.policy.Stream == idempotency.StreamPass || c.m.shadowed() {
 		c.capture.flow = c.sendHeader
 	}
 	defer c.capture.finish() // after a panic, too
@@ -64,7 +70,7 @@ func (c *unaryCall) run(ctx context.Context) idempotency.Answer {
 // sendHeader does not tell a detached handler that its caller has gone.
 func (c *unaryCall) sendHeader(md metadata.MD) error {
 	err := grpc.SendHeader(c.ctx, md)
-	if c.ctx.Err() != nil && c.m.policy.Caller == idempotency.CallerDetached {
+	if c.ctx.Err() != nil && c.m.detached() {
 		return nil
 	}
 	return err

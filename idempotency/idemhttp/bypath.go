@@ -60,12 +60,19 @@ type operationUse uint8
 const (
 	usedByPath operationUse = iota + 1
 	usedByStatus
+	usedByScopeField
 )
 
 func (u *operationUses) take(operation string, use operationUse) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if was, taken := u.by[operation]; taken && was != use {
+	was, taken := u.by[operation]
+	switch {
+	case !taken || was == use:
+	case was == usedByScopeField || use == usedByScopeField:
+		return fmt.Errorf("operation %q has a scope from the fields of its requests, so that neither Status nor "+
+			"ProtectByPath would find its records", operation)
+	default:
 		return fmt.Errorf("operation %q cannot have both Status and ProtectByPath: "+
 			"by path, each method and path has records of its own", operation)
 	}

@@ -48,6 +48,9 @@ const (
 type capture struct {
 	mode  captureMode
 	limit int64
+	// copies says that a passing capture keeps a copy of the body, up to limit. Set
+	// before the first use.
+	copies bool
 	// head says that the request's method is HEAD. Set before the first use.
 	head bool
 	// beforeFlow may set mark headers on the client's header just before bytes
@@ -92,7 +95,7 @@ type captureFlags struct {
 	// flowed: header, and perhaps bytes, went to the client while the handler
 	// ran; the response cannot be marked or replaced any more.
 	flowed bool
-	// overflowed: a buffering capture grew over its limit.
+	// overflowed: what was to be kept grew over its limit.
 	overflowed bool
 	// hijacked: the handler took over the connection; there is no answer.
 	hijacked bool
@@ -214,6 +217,9 @@ func (c *capture) write(p []byte) (int, error) {
 }
 
 func (c *capture) keep(p []byte) (int, error) {
+	if c.copies {
+		c.copyBody(p)
+	}
 	if !c.flows && int64(len(c.body))+int64(len(p)) <= c.limit {
 		c.body = append(c.body, p...)
 		return len(p), nil
@@ -227,6 +233,14 @@ func (c *capture) keep(p []byte) (int, error) {
 	n, err := c.under.Write(p)
 	c.flowErr = err
 	return n, err
+}
+
+func (c *capture) copyBody(p []byte) {
+	if c.flags.overflowed || int64(len(c.body))+int64(len(p)) > c.limit {
+		c.flags.overflowed, c.body = true, nil
+		return
+	}
+	c.body = append(c.body, p...)
 }
 
 // overflow sends what was kept and lets the rest flow.
@@ -262,11 +276,11 @@ func (c *capture) flush() error {
 	case c.status == 0:
 		c.fix(http.StatusOK)
 	}
-	if c.flows {
-		return http.NewResponseController(c.under).Flush()
-	}
 	if c.sniffable < 0 {
 		c.sniffable = len(c.body)
+	}
+	if c.flows {
+		return http.NewResponseController(c.under).Flush()
 	}
 	return nil
 }
@@ -288,7 +302,9 @@ func (c *capture) hijack() (net.Conn, *bufio.ReadWriter, error) {
 // omission says why the answer has no body.
 func (c *capture) omission() store.Omission {
 	switch {
-	case c.mode == passResponse && c.flows && (c.accepted > 0 || c.flags.broken): // else there is no body to keep
+	case c.copies && c.flowErr != nil: // the handler may have stopped at that
+		return store.BodyStreamed
+	case c.mode == passResponse && !c.copies && c.flows && (c.accepted > 0 || c.flags.broken): // else there is no body to keep
 		return store.BodyStreamed
 	case c.flags.overflowed, c.flags.broken:
 		// A cut body is left out as well, whatever the caller makes of the flag.

@@ -33,8 +33,8 @@ func (c *capture) finish(names []string) (answer, captureFlags) {
 		c.handler = c.handler.Clone()
 	}
 	c.fixImplicit()
-	if !c.flows && len(c.body) > 0 {
-		c.fixContentType()
+	if (!c.flows || c.copies) && len(c.body) > 0 {
+		c.fixContentType() // where bytes flowed, the client's header is another map
 	}
 	c.flags.broken = c.wrongLength()
 	c.answer = answer{

@@ -22,9 +22,13 @@ var (
 // checkChain examines what is about to be protected. A route that is switched
 // off protects nothing, so anything may stand in it.
 func checkChain(next http.Handler, policy idempotency.Policy) error {
-	switch {
-	case isNil(next):
+	if isNil(next) {
 		return errNoHandler
+	}
+	if err := checkTyped(next, policy); err != nil {
+		return err
+	}
+	switch {
 	case policy.Key == idempotency.KeyOff:
 		return nil
 	case isRoute(next):

@@ -10,6 +10,9 @@
 //		idempotency.Policy{Key: idempotency.KeyOptional})
 //
 // For other routers, [Middleware.Protect] returns a func(http.Handler) http.Handler.
+// [Middleware.Mount] mounts a whole table of routes, annotated by struct tags, and
+// [JSON] makes a handler of a function whose request struct says by its tags where
+// key and scope are. [Middleware.Routes] lists what is mounted.
 //
 // # Place in a chain
 //

@@ -4,11 +4,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/reprise-go/reprise/idempotency"
+	"github.com/reprise-go/reprise/internal/tagged"
 	"github.com/reprise-go/reprise/store"
 )
 
@@ -35,6 +37,8 @@ type fingerprinter struct {
 	configuration []byte
 	// former are algorithms that records may still name.
 	former []fingerprinter
+	// plan is set where requests are structs, and count by what is in those.
+	plan *tagged.Plan
 }
 
 // newFingerprinter returns the algorithm that a policy asks for; with
@@ -187,7 +191,8 @@ func isJSON(h http.Header) bool {
 type requestFingerprints struct {
 	own     fingerprinter
 	request *http.Request
-	body    []byte // only read
+	body    []byte       // only read
+	typed   typedRequest // with a plan: what the request was decoded into
 
 	mu    sync.Mutex
 	known map[string]store.Fingerprint
@@ -199,16 +204,41 @@ func (f fingerprinter) request(r *http.Request, body []byte) *requestFingerprint
 
 // by has the form of [idempotency.Call].FingerprintBy.
 func (f *requestFingerprints) by(algorithm string) (store.Fingerprint, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	bound, known := f.known[algorithm]
+	if !known {
+		bound, known = f.compute(algorithm)
+	}
+	if known {
+		f.known[algorithm] = bound
+	}
+	return bound, known
+}
+
+func (f *requestFingerprints) compute(algorithm string) (store.Fingerprint, bool) {
+	if bound, ok := f.own.ofStruct(f.request, f.value(algorithm), algorithm); ok {
+		return bound, true
+	}
 	compute, ok := f.own.by(algorithm)
 	if !ok {
 		return store.Fingerprint{}, false
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	bound, done := f.known[algorithm]
-	if !done {
-		bound = compute.of(f.request, f.body)
-		f.known[algorithm] = bound
+	return compute.of(f.request, f.body), true
+}
+
+// value returns what the request was decoded into. The own algorithm comes first,
+// before the handler runs; from then on the handler may have changed the value.
+func (f *requestFingerprints) value(algorithm string) reflect.Value {
+	switch {
+	case f.typed.err != nil:
+		return reflect.Value{}
+	case f.typed.plan == nil || algorithm == f.own.algorithm:
+		return f.typed.value
 	}
-	return bound, true
+	again, err := f.typed.plan.decode(f.request, f.body)
+	if err != nil {
+		return reflect.Value{} // never: it could be decoded before
+	}
+	return again
 }

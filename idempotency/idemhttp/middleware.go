@@ -16,6 +16,8 @@ type Middleware struct {
 	opts   options
 	former []fingerprinter
 	uses   operationUses
+
+	mounted mountedRoutes
 }
 
 // New returns a middleware. A scope must be chosen: [Scope] or [GlobalScope].
@@ -93,24 +95,39 @@ func (m *Middleware) Handle(mux Mux, pattern string, handler http.Handler, opts 
 	if mux == nil {
 		return fmt.Errorf("idemhttp: %s: the mux is nil", pattern)
 	}
-	if err := checkChain(handler, m.guard.Policy().Override(saidIn(opts))); err != nil {
+	if err := m.checkRoute(pattern, handler, m.guard.Policy().Override(saidIn(opts))); err != nil {
 		return fmt.Errorf("idemhttp: %s: %w", pattern, err)
 	}
 	if method, _, ok := strings.Cut(pattern, " "); ok && isSafe(method) && !keyOff(opts) {
 		return fmt.Errorf("idemhttp: %s: %s is never protected: mount it on the mux itself", pattern, method)
 	}
-	protect, err := m.Protect(pattern, opts...)
+	if err := m.handle(mux, pattern, pattern, handler, opts); err != nil {
+		return fmt.Errorf("idemhttp: %s: %w", pattern, err)
+	}
+	return nil
+}
+
+// handle mounts a handler that has been checked.
+func (m *Middleware) handle(
+	mux Mux, pattern, operation string, handler http.Handler, opts []idempotency.OperationOption,
+) error {
+	protect, err := m.protection(operation, noParts, opts)
 	if err != nil {
 		return err
 	}
-	return mountOn(mux, pattern, protect(handler))
+	if err := tryHandle(mux, pattern, protect(handler)); err != nil {
+		return err
+	}
+	op, _ := m.guard.Registered(operation)
+	m.mounted.add(mountedRoute{pattern: pattern, op: op})
+	return nil
 }
 
-// mountOn also makes an error of a mux's panic about a pattern.
-func mountOn(mux Mux, pattern string, handler http.Handler) (err error) {
+// tryHandle makes an error of a mux's panic about a pattern.
+func tryHandle(mux Mux, pattern string, handler http.Handler) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("idemhttp: %s: the mux refuses it: %v", pattern, p)
+			err = fmt.Errorf("the mux refuses it: %v", p)
 		}
 	}()
 	mux.Handle(pattern, handler)
@@ -135,26 +152,43 @@ func (m *Middleware) Protect(
 func (m *Middleware) protect(
 	operation string, part partFunc, opts []idempotency.OperationOption,
 ) (func(http.Handler) http.Handler, error) {
-	if err := checkHeaderNames(saidIn(opts).Headers); err != nil {
-		return nil, fmt.Errorf("idemhttp: %s: Policy.Headers: %w", operation, err)
-	}
-	// Before the operation is registered: a mistake can be put right then.
-	fingerprinter, err := newFingerprinter(m.guard.Policy().Override(saidIn(opts)), m.opts.keyHeaders)
+	protect, err := m.protection(operation, part, opts)
 	if err != nil {
-		return nil, fmt.Errorf("idemhttp: %s: Policy.%w", operation, err)
+		return nil, fmt.Errorf("idemhttp: %s: %w", operation, err)
 	}
-	fingerprinter.former = m.former
+	return protect, nil
+}
+
+// protection is protect without the operation's name in its errors.
+func (m *Middleware) protection(
+	operation string, part partFunc, opts []idempotency.OperationOption,
+) (func(http.Handler) http.Handler, error) {
+	// Before the operation is registered: a mistake can be put right then.
+	fingerprinter, err := m.checkPolicy(saidIn(opts))
+	if err != nil {
+		return nil, err
+	}
 	op, err := m.guard.Operation(operation, append(slices.Clone(opts), idempotency.Replays(answerCodec))...)
 	if err != nil {
-		return nil, fmt.Errorf("idemhttp: %w", err)
+		return nil, err
 	}
-	recorded := recordedHeaders(append(slices.Clone(m.opts.headers), op.Policy().Headers...))
-	return func(next http.Handler) http.Handler {
-		if err := checkChain(next, op.Policy()); err != nil {
-			return misbuilt(operation, err)
-		}
-		return &route{m: m, op: op, policy: op.Policy(), recorded: recorded, fingerprinter: fingerprinter, part: part, next: next}
-	}, nil
+	rt := (&route{m: m, live: op, fingerprinter: fingerprinter, part: part}).now()
+	rt.recorded = recordedHeaders(append(slices.Clone(m.opts.headers), rt.policy.Headers...))
+	return rt.around, nil
+}
+
+// checkPolicy finds what is wrong with an operation's policy for this transport,
+// and returns how its requests are compared.
+func (m *Middleware) checkPolicy(said idempotency.Policy) (fingerprinter, error) {
+	if err := checkHeaderNames(said.Headers); err != nil {
+		return fingerprinter{}, fmt.Errorf("Policy.Headers: %w", err)
+	}
+	f, err := newFingerprinter(m.guard.Policy().Override(said), m.opts.keyHeaders)
+	if err != nil {
+		return fingerprinter{}, fmt.Errorf("Policy.%w", err)
+	}
+	f.former = m.former
+	return f, nil
 }
 
 func keyOff(opts []idempotency.OperationOption) bool { return saidIn(opts).Key == idempotency.KeyOff }

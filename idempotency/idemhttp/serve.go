@@ -16,22 +16,35 @@ import (
 // route is a protected handler.
 type route struct {
 	m             *Middleware
-	op            *idempotency.Operation
+	live          *idempotency.Operation // follows overrides
+	op            *idempotency.Operation // does not, nor does policy
 	policy        idempotency.Policy
 	recorded      []string // response fields that are recorded
 	fingerprinter fingerprinter
 	part          partFunc
 	next          http.Handler
+	// typed is next, and plan its plan, if it says how its requests are read.
+	typed typedHandler
+	plan  *requestPlan
 }
 
 // ServeHTTP answers from the record, or runs the handler, or refuses.
 func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !protectable(r) || rt.policy.Key == idempotency.KeyOff {
+	rt = rt.now()
+	switch {
+	case !protectable(r) || rt.policy.Key == idempotency.KeyOff:
 		rt.ignore(w, r)
+		return
+	case rt.policy.Key == idempotency.KeyShadow:
+		rt.shadow(w, r)
 		return
 	}
 	body := &requestBody{w: w, r: r, limit: rt.policy.MaxRequestBody}
-	key, err := rt.keyBefore(body)
+	request, ok := rt.decode(w, r, body)
+	if !ok {
+		return
+	}
+	key, err := rt.keyOf(request, body)
 	if errors.Is(err, keysyntax.ErrNone) && rt.policy.Key == idempotency.KeyOptional {
 		rt.unkeyed(w, body)
 		return
@@ -44,7 +57,19 @@ func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rt.misplaced(w, r, "middleware mounted twice around operation "+rt.op.Name())
 		return
 	}
-	rt.protect(w, r, key, body)
+	rt.protect(w, r, key, body, request)
+}
+
+// now returns the route under the policy that is in force: all that is decided
+// about one request follows the same one.
+func (rt *route) now() *route {
+	op := rt.live.Current()
+	if op == rt.op {
+		return rt
+	}
+	current := *rt
+	current.op, current.policy = op, op.Policy()
+	return &current
 }
 
 // protectable reports whether a request may change something, and is not gRPC,
@@ -153,30 +178,29 @@ func keyCode(err error) idempotency.Code {
 
 // protect asks the engine. The body comes first: the scope function may look at
 // a form in it, and its digest is part of the claim.
-func (rt *route) protect(w http.ResponseWriter, r *http.Request, key string, unread *requestBody) {
-	body, err := unread.load()
-	if err != nil {
-		rt.refuse(w, r, rt.op.Reject(r.Context(), bodyCode(err), err))
+func (rt *route) protect(w http.ResponseWriter, r *http.Request, key string, unread *requestBody, request typedRequest) {
+	body, ok := rt.load(w, r, unread)
+	if !ok {
 		return
 	}
-	if bodyWasRead(r, body) {
-		rt.misplaced(w, r, "a middleware outside has read the request body of operation "+rt.op.Name()+
-			", so that it cannot be compared with that of a duplicate")
-		return
-	}
-	scope, err := rt.scope(r, body)
+	scope, err := rt.scope(r, body, request)
 	if err != nil || scope == "" {
 		rt.refuse(w, r, rt.op.Reject(r.Context(), idempotency.ErrScopeMissing, err))
 		return
 	}
+	call, ok := rt.call(r, scope, key, body, request)
+	if !ok {
+		rt.misplaced(w, r, "a request of operation "+rt.op.Name()+" cannot be written as JSON, and so not be compared")
+		return
+	}
 	var c *capture
-	result, err := rt.op.Execute(r.Context(), rt.call(r, scope, key, body),
+	result, err := rt.op.Execute(r.Context(), call,
 		func(ctx context.Context) idempotency.Answer {
 			c = rt.newCapture(ctx, w, r)
 			// After a panic, too: what the handler left running must not write
 			// to a response that is over.
 			defer c.finish(rt.recorded)
-			ctx = rt.mount(r, key).in(rt.part(r)).enter(ctx)
+			ctx = request.enter(rt.mount(r, key).in(rt.part(r)).enter(ctx))
 			given := withBody(r.WithContext(ctx), body)
 			// Here, and not once the client is answered: the handler has returned.
 			defer discardForm(given, r)
@@ -186,10 +210,30 @@ func (rt *route) protect(w http.ResponseWriter, r *http.Request, key string, unr
 	rt.respond(w, r, c, result, err)
 }
 
-func (rt *route) scope(r *http.Request, body []byte) (string, error) {
+// load reads the body of a request, once. False if it cannot be had, and the
+// request is answered.
+func (rt *route) load(w http.ResponseWriter, r *http.Request, unread *requestBody) ([]byte, bool) {
+	body, err := unread.load()
+	if err != nil {
+		rt.refuse(w, r, rt.op.Reject(r.Context(), bodyCode(err), err))
+		return nil, false
+	}
+	if bodyWasRead(r, body) {
+		rt.misplaced(w, r, "a middleware outside has read the request body of operation "+rt.op.Name()+
+			", so that it cannot be compared with that of a duplicate")
+		return nil, false
+	}
+	return body, true
+}
+
+func (rt *route) scope(r *http.Request, body []byte, request typedRequest) (string, error) {
 	given := withBody(r.WithContext(r.Context()), body)
 	defer discardForm(given, r)
-	return rt.m.opts.scope(given)
+	scope, err := rt.m.opts.scope(given)
+	if err != nil || scope == "" {
+		return "", err
+	}
+	return request.scopeWithin(scope)
 }
 
 // bodyWasRead reports whether somebody else has read the body, or some of it,
@@ -227,9 +271,12 @@ func bodyCode(err error) idempotency.Code {
 	return idempotency.ErrBodyUnreadable
 }
 
-func (rt *route) call(r *http.Request, scope, key string, body []byte) idempotency.Call {
+// call returns what the engine is to know of a request; false if the request has
+// no fingerprint.
+func (rt *route) call(r *http.Request, scope, key string, body []byte, request typedRequest) (idempotency.Call, bool) {
 	fingerprints := rt.fingerprinter.request(r, body)
-	own, _ := fingerprints.by(rt.fingerprinter.algorithm)
+	fingerprints.typed = request
+	own, ok := fingerprints.by(rt.fingerprinter.algorithmFor(request))
 	return idempotency.Call{
 		Scope:         scope,
 		Key:           key,
@@ -237,7 +284,7 @@ func (rt *route) call(r *http.Request, scope, key string, body []byte) idempoten
 		Fingerprint:   own,
 		FingerprintBy: fingerprints.by,
 		MayReplay:     rt.mayReplay(r, body),
-	}
+	}, ok
 }
 
 // misplaced tells the developer of a mistake in the chain that cannot be found

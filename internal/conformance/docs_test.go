@@ -189,7 +189,7 @@ func programOf(t *testing.T, all []string) string {
 			continue
 		}
 		fmt.Fprintf(&functions, "func block%d() (err error) {\n%s\nreturn err\n}\n\n", i, block)
-		if strings.Contains(block, "mw.Handle(") || strings.Contains(block, "mw.Protect(") {
+		if regexp.MustCompile(`mw\.(Handle|Protect|Mount)\(|idempotency\.(Wrap|Weave)\(guard`).MatchString(block) {
 			fmt.Fprintf(&calls, "\tcheck(%q, block%d)\n", block, i)
 		} else {
 			fmt.Fprintf(&calls, "\t_ = block%d\n", i)

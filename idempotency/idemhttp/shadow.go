@@ -1,0 +1,175 @@
+package idemhttp
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/reprise-go/reprise/idempotency"
+)
+
+var (
+	errReadOutside  = errors.New("a middleware outside has read it")
+	errNoJSON       = errors.New("it cannot be written as JSON, and so not be compared")
+	errMountedTwice = errors.New("the middleware is mounted twice")
+)
+
+// shadow runs the handler in any case, on the request as it came and the response
+// as it goes, while the engine finds out what would have become of it.
+func (rt *route) shadow(w http.ResponseWriter, r *http.Request) {
+	peeked := &peekedBody{under: r.Body}
+	req, err := rt.rehearse(r, peeked)
+	if errors.Is(err, errMountedTwice) { // it counts once, outside
+		rt.next.ServeHTTP(w, peeked.give(r, r.Context()))
+		return
+	}
+	if err != nil {
+		c := rt.newShadowCapture(w)
+		rt.runInShadow(r.Context(), c, r, peeked)
+		c.finish(rt.recorded)
+		markShadow(c, w)
+		return
+	}
+	var c *capture
+	_, err = rt.op.Execute(r.Context(), req.call, func(ctx context.Context) idempotency.Answer {
+		c = rt.newShadowCapture(w)
+		c.copies = true
+		defer c.finish(rt.recorded) // after a panic, too
+		rt.runInShadow(req.request.enter(req.mount.enter(ctx)), c, r, peeked)
+		return rt.answer(c)
+	})
+	if err == nil { // there is none in shadow
+		markShadow(c, w)
+	}
+}
+
+// rehearsed is what a request would be executed with.
+type rehearsed struct {
+	call    idempotency.Call
+	mount   mount
+	request typedRequest
+}
+
+// rehearse does what comes before the engine. What is wrong with the request has
+// been reported when it returns.
+func (rt *route) rehearse(r *http.Request, peeked *peekedBody) (req rehearsed, err error) {
+	body := &requestBody{r: peeked.lend(r), limit: rt.policy.MaxRequestBody}
+	req.request, err = rt.read(r, body)
+	if err != nil {
+		return req, rt.op.Reject(r.Context(), bodyCode(err), err)
+	}
+	key, err := rt.keyOf(req.request, body)
+	if err != nil {
+		return req, rt.op.Reject(r.Context(), keyCode(err), err)
+	}
+	req.mount = rt.mount(r, key).in(rt.part(r))
+	if req.mount.around(r.Context()) {
+		return req, errMountedTwice
+	}
+	whole, err := body.load()
+	if err == nil && bodyWasRead(r, whole) {
+		err = errReadOutside
+	}
+	if err != nil {
+		return req, rt.op.Reject(r.Context(), bodyCode(err), err)
+	}
+	peeked.whole(whole)
+	scope, err := rt.scope(r, whole, req.request)
+	if err != nil || scope == "" {
+		return req, rt.op.Reject(r.Context(), idempotency.ErrScopeMissing, err)
+	}
+	call, ok := rt.call(r, scope, key, whole, req.request)
+	if !ok {
+		return req, rt.op.Reject(r.Context(), idempotency.ErrBodyUnreadable, errNoJSON)
+	}
+	req.call = call
+	return req, nil
+}
+
+func (rt *route) newShadowCapture(w http.ResponseWriter) *capture {
+	c := newCapture(w, passResponse, rt.policy.MaxResponseBody)
+	c.beforeFlow = setShadowMark
+	return c
+}
+
+// setShadowMark leaves the mark of another service alone, which the handler passes
+// on: nothing of a response in shadow is taken away.
+func setShadowMark(h http.Header) {
+	if h.Get(headerStatus) == "" {
+		h.Set(headerStatus, markUnprotected)
+	}
+}
+
+// markShadow marks the response of a handler that wrote nothing, and which
+// net/http is going to send.
+func markShadow(c *capture, w http.ResponseWriter) {
+	if !c.flags.flowed {
+		setShadowMark(w.Header())
+	}
+}
+
+func (rt *route) runInShadow(ctx context.Context, c *capture, r *http.Request, peeked *peekedBody) {
+	given := peeked.give(r, ctx)
+	defer discardForm(given, r)
+	rt.next.ServeHTTP(c.Writer(), given)
+}
+
+// peekedBody is a request body of which some has been read: the handler gets all
+// of it, as it would have without that.
+type peekedBody struct {
+	under io.ReadCloser
+	kept  []byte
+	err   error // what reading ended with
+}
+
+// lend returns a copy of the request to read from. What is read is kept.
+func (b *peekedBody) lend(r *http.Request) *http.Request {
+	lent := r.WithContext(r.Context())
+	if b.there() {
+		lent.Body = peeking{b}
+	}
+	return lent
+}
+
+func (b *peekedBody) there() bool { return b.under != nil && b.under != http.NoBody }
+
+// whole says that the body has been read to its end: only one copy need be kept.
+func (b *peekedBody) whole(body []byte) { b.kept = body }
+
+// give returns the request for the handler.
+func (b *peekedBody) give(r *http.Request, ctx context.Context) *http.Request {
+	given := r.WithContext(ctx)
+	if !b.there() {
+		return given
+	}
+	rest := io.Reader(b.under)
+	if b.err != nil {
+		rest = spent{b.err}
+	}
+	given.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(b.kept), rest), b.under}
+	return given
+}
+
+type peeking struct{ of *peekedBody }
+
+// Read implements [io.Reader].
+func (p peeking) Read(into []byte) (int, error) {
+	n, err := p.of.under.Read(into)
+	p.of.kept = append(p.of.kept, into[:n]...)
+	p.of.err = err
+	return n, err
+}
+
+// Close implements [io.Closer]. The body is still to be read by the handler.
+func (p peeking) Close() error { return nil }
+
+// spent is a reader at the end of what can be read.
+type spent struct{ err error }
+
+// Read implements [io.Reader].
+func (s spent) Read([]byte) (int, error) { return 0, s.err }

@@ -1,0 +1,221 @@
+package idemhttp
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/reprise-go/reprise/idempotency"
+	"github.com/reprise-go/reprise/internal/nearest"
+)
+
+// Mount mounts a table of routes: a struct, or a pointer to one, whose fields are
+// handlers and whose tags say where they go and how they are protected.
+//
+//	type Routes struct {
+//		Create http.HandlerFunc `route:"POST /v1/payments" idempotency:"required,retention=24h"`
+//		Read   http.HandlerFunc `route:"GET /v1/payments/{id}"`
+//		Admin  struct {
+//			Refund http.Handler `route:"POST /refunds"`
+//			Notify http.Handler `route:"POST /notices" idempotency:"off"`
+//		} `route:"/admin" idempotency:"required,orphan=refuse"`
+//	}
+//	err := mw.Mount(mux, &Routes{Create: create, …})
+//
+// A field is an [http.Handler], a func(http.ResponseWriter, *http.Request), or a
+// struct with routes of its own, embedded or not. The tags:
+//
+//   - route: a handler's pattern, as [http.ServeMux] has it; a struct's path, which
+//     stands before those in it;
+//   - idempotency: the policy, in the words of [idempotency.ParsePolicy]. That of
+//     a struct is inherited. Precedence: defaults, guard, [TablePolicy], struct,
+//     handler;
+//   - operation: a handler's operation name, so that its keys outlive a change of
+//     the pattern. Default the whole pattern, as with [Middleware.Handle].
+//
+// A route that may change something (any method but GET, HEAD, OPTIONS, TRACE and
+// CONNECT, or none) needs a policy from somewhere, if only "off":
+// who forgets it is told so, and finds no unprotected route in production
+// ([AllowUndeclared] waives that). What is inherited does not count for methods
+// that change nothing, and a tag there can only say "off". Fields without tags
+// that are neither handlers nor have routes in them are left alone.
+//
+// Everything is checked before anything is mounted. The errors of all fields are
+// joined; each names Type.Field, and the word that is wrong with the nearest
+// valid one. Only patterns that are on the mux already, operations that the guard
+// knows with another policy, and options that are no policies, are found when some
+// routes may have been mounted. Mount is for the start of a program, before requests are served.
+func (m *Middleware) Mount(mux Mux, table any, opts ...MountOption) error {
+	if mux == nil {
+		return errors.New("idemhttp: Mount: the mux is nil")
+	}
+	o, err := newMountOptions(opts)
+	if err != nil {
+		return err
+	}
+	routes, err := readTable(table)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(o.apply(routes), m.checkTable(mux, routes, o)); err != nil {
+		return err
+	}
+	for _, r := range routes {
+		if err := m.mountField(mux, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// MountOption configures [Middleware.Mount].
+type MountOption func(*mountOptions) error
+
+type mountOptions struct {
+	policy     idempotency.Policy
+	undeclared bool
+	byField    map[string][]idempotency.OperationOption
+}
+
+// TablePolicy sets a policy that all routes of the table inherit, under those of
+// its structs and handlers.
+func TablePolicy(p idempotency.Policy) MountOption {
+	return func(o *mountOptions) error { o.policy = o.policy.Override(p); return nil }
+}
+
+// AllowUndeclared lets routes be mounted, unprotected, that may change something
+// and that no policy is declared for: for a service that moves to idempotency
+// keys route by route.
+func AllowUndeclared() MountOption {
+	return func(o *mountOptions) error { o.undeclared = true; return nil }
+}
+
+// ForRoute gives a route of the table what a tag cannot say, such as
+// [idempotency.Reconcile]; or its policy, where there is no idempotency tag. The
+// field is named by its path in the table: "Create", "Admin.Refund". The names of
+// embedded structs are part of it.
+func ForRoute(field string, opts ...idempotency.OperationOption) MountOption {
+	return func(o *mountOptions) error {
+		if _, twice := o.byField[field]; twice {
+			return fmt.Errorf("ForRoute: %q is given twice", field)
+		}
+		if o.byField == nil {
+			o.byField = make(map[string][]idempotency.OperationOption)
+		}
+		o.byField[field] = opts
+		return nil
+	}
+}
+
+func newMountOptions(opts []MountOption) (mountOptions, error) {
+	var o mountOptions
+	for _, opt := range opts {
+		if opt == nil {
+			return o, errors.New("idemhttp: Mount: a nil option")
+		}
+		if err := opt(&o); err != nil {
+			return o, fmt.Errorf("idemhttp: Mount: %w", err)
+		}
+	}
+	return o, nil
+}
+
+// apply gives the routes of a table what the options say.
+func (o mountOptions) apply(routes []*tableRoute) error {
+	var errs []error
+	names := make([]string, len(routes))
+	for i, r := range routes {
+		names[i] = r.path
+		r.inherited = o.policy.Override(r.inherited)
+		r.options = o.byField[r.path]
+		if !saidNothing(saidIn(r.options)) && r.tagged {
+			errs = append(errs, r.wrong(`a policy by ForRoute and by its tag idempotency:"%s": say it in one place`, r.own))
+		}
+	}
+	for field := range o.byField {
+		if !slices.Contains(names, field) {
+			errs = append(errs, fmt.Errorf("idemhttp: Mount: ForRoute: the table has no route %q; the nearest is %q",
+				field, nearest.Word(field, names)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkTable finds what is wrong with the routes, each by itself and together.
+func (m *Middleware) checkTable(mux Mux, routes []*tableRoute, o mountOptions) error {
+	errs := []error{checkNames(routes)}
+	for _, r := range routes {
+		errs = append(errs, m.checkField(r, o))
+	}
+	if _, standard := mux.(*http.ServeMux); standard {
+		errs = append(errs, checkPatterns(routes))
+	}
+	return errors.Join(errs...)
+}
+
+// checkPatterns mounts the routes where nobody asks for them.
+func checkPatterns(routes []*tableRoute) error {
+	var errs []error
+	rehearsal := http.NewServeMux()
+	for _, r := range routes {
+		if err := tryHandle(rehearsal, r.pattern, http.NotFoundHandler()); err != nil {
+			errs = append(errs, r.wrong("%w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkNames finds two routes of one operation: the same key on both would be
+// one request to the guard, and a client could tell neither why it is refused.
+func checkNames(routes []*tableRoute) error {
+	var errs []error
+	first := make(map[string]*tableRoute)
+	for _, r := range routes {
+		before, taken := first[r.operation]
+		if taken && before.pattern != r.pattern {
+			errs = append(errs, r.wrong("its operation %q is that of %s already", r.operation, before.name))
+		}
+		first[r.operation] = r
+	}
+	return errors.Join(errs...)
+}
+
+func (m *Middleware) checkField(r *tableRoute, o mountOptions) error {
+	said := r.said()
+	switch {
+	case r.safe() && r.mustProtect():
+		return r.wrong(`%s is never protected: say "off", or nothing`, r.method())
+	case !r.safe() && saidNothing(said) && !o.undeclared:
+		return r.wrong(`no policy: it may change something, so say how it is protected, or idempotency:"off"`)
+	}
+	policy := m.guard.Policy().Override(said)
+	if err := policy.Validate(); err != nil {
+		return r.wrong("%w", err)
+	}
+	if _, err := m.checkPolicy(said); err != nil {
+		return r.wrong("%w", err)
+	}
+	if !r.declared() {
+		policy.Key = idempotency.KeyOff
+	}
+	if err := m.checkRoute(r.pattern, r.handler, policy); err != nil {
+		return r.wrong("%w", err)
+	}
+	return nil
+}
+
+// mountField mounts a checked route.
+func (m *Middleware) mountField(mux Mux, r *tableRoute) error {
+	if !r.declared() {
+		if err := tryHandle(mux, r.pattern, r.handler); err != nil {
+			return r.wrong("%w", err)
+		}
+		m.mounted.add(mountedRoute{pattern: r.pattern})
+		return nil
+	}
+	if err := m.handle(mux, r.pattern, r.operation, r.handler, r.allOptions()); err != nil {
+		return r.wrong("%w", err)
+	}
+	return nil
+}

@@ -1,0 +1,266 @@
+package idemhttp
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
+	"slices"
+
+	"github.com/reprise-go/reprise/idempotency"
+)
+
+// tableRoute is a handler of a table and what is said about it.
+type tableRoute struct {
+	name      string // Type.Field, for errors
+	path      string // Field, as [ForRoute] has it
+	pattern   string
+	operation string
+	handler   http.Handler
+
+	inherited idempotency.Policy // from the table and its structs
+	own       idempotency.Policy // of the field's tag
+	tagged    bool               // there is one
+	options   []idempotency.OperationOption
+}
+
+func (r *tableRoute) wrong(format string, args ...any) error {
+	return fmt.Errorf("idemhttp: %s: "+format, append([]any{r.name}, args...)...)
+}
+
+func (r *tableRoute) method() string {
+	method, _, _ := cutPattern(r.pattern)
+	return method
+}
+
+func (r *tableRoute) safe() bool { return isSafe(r.method()) }
+
+// allOptions are what the table says about the route's protection. A method that
+// changes nothing inherits nothing.
+func (r *tableRoute) allOptions() []idempotency.OperationOption {
+	policy := r.inherited.Override(r.own)
+	if r.safe() {
+		policy = r.own
+	}
+	return append([]idempotency.OperationOption{policy}, r.options...)
+}
+
+func (r *tableRoute) said() idempotency.Policy { return saidIn(r.allOptions()) }
+
+func (r *tableRoute) declared() bool { return !saidNothing(r.said()) }
+
+func (r *tableRoute) mustProtect() bool {
+	return r.declared() && r.said().Key != idempotency.KeyOff
+}
+
+func saidNothing(p idempotency.Policy) bool {
+	return reflect.DeepEqual(p, idempotency.Policy{})
+}
+
+// tableReader walks a table.
+type tableReader struct {
+	routes []*tableRoute
+	errs   []error
+}
+
+// tableGroup is a struct of a table and what its routes inherit.
+type tableGroup struct {
+	name   string // for errors
+	path   string // "" for the table itself
+	prefix string
+	policy idempotency.Policy
+	within []reflect.Type // the structs around it, itself included
+}
+
+func (g tableGroup) wrong(f reflect.StructField, format string, args ...any) error {
+	return fmt.Errorf("idemhttp: %s.%s: "+format, append([]any{g.name, f.Name}, args...)...)
+}
+
+// readTable returns the routes of a table in the order of their fields.
+func readTable(table any) ([]*tableRoute, error) {
+	v := reflect.ValueOf(table)
+	for v.Kind() == reflect.Pointer && !v.IsNil() {
+		v = v.Elem()
+	}
+	if v.Kind() != reflect.Struct {
+		return nil, fmt.Errorf("idemhttp: Mount: the table is %s, not a struct or a pointer to one", describeTable(table))
+	}
+	name := v.Type().Name()
+	if name == "" {
+		name = "table"
+	}
+	var t tableReader
+	t.group(tableGroup{name: name, within: []reflect.Type{v.Type()}}, v)
+	if len(t.errs) == 0 && len(t.routes) == 0 {
+		return nil, fmt.Errorf("idemhttp: %s: it has no routes", name)
+	}
+	return t.routes, errors.Join(t.errs...)
+}
+
+func describeTable(table any) string {
+	v := reflect.ValueOf(table)
+	if !v.IsValid() {
+		return "nil"
+	}
+	if v.Kind() == reflect.Pointer && v.IsNil() {
+		return "a nil " + v.Type().String()
+	}
+	return "a " + v.Type().String()
+}
+
+func (t *tableReader) fail(err error) { t.errs = append(t.errs, err) }
+
+func (t *tableReader) group(g tableGroup, v reflect.Value) {
+	for f, value := range v.Fields() {
+		tags, err := readTableTags(f)
+		if err != nil {
+			t.fail(g.wrong(f, "%w", err))
+			continue
+		}
+		t.field(g, f, value, tags)
+	}
+}
+
+func (t *tableReader) field(g tableGroup, f reflect.StructField, v reflect.Value, tags tableTags) {
+	concerned := tags.any() || hasRoutes(f.Type, nil)
+	// The routes of an embedded struct can be read, whatever its own name.
+	reachable := f.IsExported() || f.Anonymous && structOf(f.Type) != nil
+	switch {
+	case !reachable && !concerned:
+		return // the program's own business
+	case !reachable:
+		t.fail(g.wrong(f, "%w", errUnexported))
+	case isHandlerType(f.Type):
+		t.handler(g, f, v, tags)
+	case concerned || isHandlerType(reflect.PointerTo(f.Type)):
+		t.nested(g, f, v, tags)
+	}
+}
+
+var (
+	errUnexported = errors.New("it has tags or routes, but is not exported, so that nobody can read it")
+	errNoRoute    = errors.New(`a handler without a route: say where it goes, as route:"POST /path"`)
+	errByValue    = errors.New("its type is no http.Handler, but a pointer to it is: make the field a pointer")
+	errNoGroup    = errors.New("it has tags, but is neither a handler nor a struct with routes")
+)
+
+// handler reads a handler of the table.
+func (t *tableReader) handler(g tableGroup, f reflect.StructField, v reflect.Value, tags tableTags) {
+	r := &tableRoute{name: g.name + "." + f.Name, path: g.path + f.Name, inherited: g.policy}
+	if !tags.hasRoute {
+		t.fail(g.wrong(f, "%w", errNoRoute))
+		return
+	}
+	var errs [3]error
+	r.pattern, errs[0] = joinPattern(g.prefix, tags.route)
+	r.handler, errs[1] = handlerIn(v)
+	r.own, errs[2] = tags.parsePolicy()
+	r.tagged, r.operation = tags.hasPolicy, tags.operation
+	if r.operation == "" {
+		r.operation = r.pattern
+	}
+	if err := errors.Join(errs[:]...); err != nil {
+		t.fail(g.wrong(f, "%w", err))
+		return
+	}
+	t.routes = append(t.routes, r)
+}
+
+// nested reads a struct within the table.
+func (t *tableReader) nested(g tableGroup, f reflect.StructField, v reflect.Value, tags tableTags) {
+	inner, err := g.inner(f, tags)
+	if err != nil {
+		t.fail(g.wrong(f, "%w", err))
+		return
+	}
+	if v.Kind() == reflect.Pointer && v.IsNil() {
+		t.fail(g.wrong(f, "the pointer is nil, so that its routes have no handlers"))
+		return
+	}
+	if v.Kind() == reflect.Pointer {
+		v = v.Elem()
+	}
+	t.group(inner, v)
+}
+
+// inner returns the group that a field is.
+func (g tableGroup) inner(f reflect.StructField, tags tableTags) (tableGroup, error) {
+	of := structOf(f.Type)
+	switch {
+	case isHandlerType(reflect.PointerTo(f.Type)):
+		return g, errByValue
+	case of == nil || !hasRoutes(of, nil):
+		return g, errNoGroup
+	case slices.Contains(g.within, of):
+		return g, fmt.Errorf("%v contains itself", of)
+	case tags.operation != "":
+		return g, errors.New("operation: only a handler has one")
+	}
+	prefix, err := groupPrefix(tags)
+	policy, policyErr := tags.parsePolicy()
+	return tableGroup{
+		name:   g.name + "." + f.Name,
+		path:   g.path + f.Name + ".",
+		prefix: g.prefix + prefix,
+		policy: g.policy.Override(policy),
+		within: append(slices.Clone(g.within), of),
+	}, errors.Join(err, policyErr)
+}
+
+// structOf returns the struct that a type is or points to, or nil.
+func structOf(t reflect.Type) reflect.Type {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct {
+		return nil
+	}
+	return t
+}
+
+// hasRoutes reports whether a struct, or one in it, has a field with a route.
+func hasRoutes(t reflect.Type, around []reflect.Type) bool {
+	t = structOf(t)
+	if t == nil || slices.Contains(around, t) {
+		return false
+	}
+	around = append(slices.Clone(around), t)
+	for f := range t.Fields() {
+		_, tagged := f.Tag.Lookup(tagRoute)
+		if tagged || !isHandlerType(f.Type) && hasRoutes(f.Type, around) {
+			return true
+		}
+	}
+	return false
+}
+
+// isHandlerType knows what can be mounted: handlers, and functions of a
+// handler's form.
+func isHandlerType(t reflect.Type) bool {
+	return t.Implements(reflect.TypeFor[http.Handler]()) || isHandlerFunc(t)
+}
+
+func isHandlerFunc(t reflect.Type) bool {
+	return t.Kind() == reflect.Func && t.ConvertibleTo(reflect.TypeFor[http.HandlerFunc]())
+}
+
+// handlerIn returns the handler in a field of such a type.
+func handlerIn(v reflect.Value) (http.Handler, error) {
+	if v.Kind() == reflect.Interface {
+		v = v.Elem()
+	}
+	switch v.Kind() {
+	case reflect.Invalid:
+		return nil, errNoHandler
+	case reflect.Func, reflect.Pointer, reflect.Map, reflect.Slice, reflect.Chan:
+		if v.IsNil() {
+			return nil, errNoHandler
+		}
+	default:
+	}
+	if handler, ok := reflect.TypeAssert[http.Handler](v); ok {
+		return handler, nil
+	}
+	handler, _ := reflect.TypeAssert[http.HandlerFunc](v.Convert(reflect.TypeFor[http.HandlerFunc]()))
+	return handler, nil
+}

@@ -1,0 +1,176 @@
+package idemhttp_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/reprise-go/reprise/idempotency"
+	"github.com/reprise-go/reprise/idempotency/idemhttp"
+)
+
+// Request types, named like the mistake that is in them.
+type (
+	unknownWord struct {
+		ID string `idempotency:"kee"`
+	}
+	twoKeys struct {
+		ID    string `idempotency:"key"`
+		Other string `idempotency:"key"`
+	}
+	floatKey struct {
+		ID float64 `idempotency:"key"`
+	}
+	hiddenKey struct {
+		id string `idempotency:"key"`
+	}
+	chosenAndExcluded struct {
+		Amount  int    `idempotency:"fingerprint"`
+		Comment string `idempotency:"-"`
+	}
+	keyBelowSlice struct {
+		Lines []struct {
+			ID string `idempotency:"key"`
+		}
+	}
+	recursive struct {
+		ID   string `idempotency:"key"`
+		Next *recursive
+	}
+	placeless struct {
+		ID string `path:"" json:"-"`
+	}
+	pathInBody struct {
+		ID string `path:"id"`
+	}
+	pathAndQuery struct {
+		ID string `path:"id" query:"id" json:"-"`
+	}
+	floatPath struct {
+		ID float64 `path:"id" json:"-"`
+	}
+	hiddenPath struct {
+		id string `path:"id" json:"-"`
+	}
+	pathBelow struct {
+		Card struct {
+			ID string `path:"id" json:"-"`
+		}
+	}
+	otherPath struct {
+		ID string `path:"paiment" json:"-"`
+	}
+	halfHidden struct {
+		Currency string
+		units    int
+	}
+	money struct{ Price halfHidden }
+	plain struct{ Amount int }
+)
+
+func (h *halfHidden) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &h.units) }
+
+// typed is a typed handler that is never reached.
+func typed[Req any](opts ...idemhttp.JSONOption) http.Handler {
+	return idemhttp.JSON(func(context.Context, Req) (plain, error) { return plain{}, nil }, opts...)
+}
+
+// F15, F58: whoever mounts the handler hears of it, and a request that comes all
+// the same is not served.
+func TestJSON_WrongRequestStructsAreFoundAtConstruction(t *testing.T) {
+	t.Parallel()
+	_, _ = hiddenKey{id: ""}, hiddenPath{id: ""}
+	tests := []struct {
+		name    string
+		handler http.Handler
+		want    string
+	}{
+		{"no such word", typed[unknownWord](), `JSON: unknownWord.ID: idempotency:"kee": there is no word "kee"; the nearest is "key"`},
+		{"two keys", typed[twoKeys](), `JSON: twoKeys.Other: idempotency:"key": twoKeys.ID is the key already`},
+		{"a key without a text form", typed[floatKey](), `JSON: floatKey.ID: idempotency:"key": float64 has no text form: it must be a string, an integer, or an encoding.TextMarshaler`},
+		{"unexported", typed[hiddenKey](), `JSON: hiddenKey.id: idempotency:"key": the field is not exported`},
+		{"chosen and excluded", typed[*chosenAndExcluded](), `JSON: chosenAndExcluded.Amount: idempotency:"fingerprint": chosenAndExcluded.Comment has "-"; what does not count is either what is not chosen or what is excluded`},
+		{"below a slice", typed[keyBelowSlice](), `JSON: keyBelowSlice.Lines.ID: idempotency:"key": it is below a slice, where no tag has an effect`},
+		{"recursive", typed[recursive](), `JSON: recursive.Next: idemhttp_test.recursive contains itself, and its tags cannot hold at every depth`},
+		{"no struct", typed[[]plain](), `JSON: the type of the request is []idemhttp_test.plain, not a struct or a pointer to one`},
+		{"an interface", typed[any](), `JSON: the type of the request is interface {}, not a struct or a pointer to one`},
+		{"reads what it does not write", typed[money](), `JSON: money.Price: idemhttp_test.halfHidden reads its own JSON and does not write it, so that two requests could look the same: give it MarshalJSON, or say idempotency:"-"`},
+		{"no name", typed[placeless](), `JSON: placeless.ID: path:"": the name is empty`},
+		{"from path and body", typed[pathInBody](), `JSON: pathInBody.ID: path:"id": the body could set it, too: say json:"-"`},
+		{"from path and query", typed[pathAndQuery](), `JSON: pathAndQuery.ID: path and query: a value comes from one place`},
+		{"no text", typed[floatPath](), `JSON: floatPath.ID: path:"id": float64 cannot be read from text: it must be a string, an integer, a bool, or an encoding.TextUnmarshaler`},
+		{"unexported place", typed[hiddenPath](), `JSON: hiddenPath.id: path:"id": the field is not exported`},
+		{"a place below", typed[pathBelow](), `JSON: pathBelow.Card.ID: path and query are for the fields of the request itself`},
+		{"no function", idemhttp.JSON[plain, plain](nil), `JSON: the function is nil`},
+		{"nil option", typed[plain](nil), `JSON: a nil option`},
+		{"no success", typed[plain](idemhttp.JSONStatus(404)), `JSON: JSONStatus: 404 is not within 200 and 299`},
+		{"no error writer", typed[plain](idemhttp.JSONErrors(nil)), `JSON: JSONErrors: the function is nil`},
+		{"no body", typed[plain](idemhttp.JSONMaxBody(0)), `JSON: JSONMaxBody: 0 is not above 0`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			mw := newMiddleware(t)
+			err := mw.Handle(http.NewServeMux(), "POST /a/{id}", tt.handler)
+			require.EqualError(t, err, "idemhttp: POST /a/{id}: "+tt.want)
+			err = mw.Mount(http.NewServeMux(), struct {
+				Create http.Handler `route:"POST /a/{id}" idempotency:"off"`
+			}{tt.handler})
+			require.EqualError(t, err, "idemhttp: table.Create: "+tt.want)
+
+			protect, err := mw.Protect("a")
+			require.NoError(t, err)
+			for _, handler := range []http.Handler{tt.handler, protect(tt.handler)} {
+				w := httptest.NewRecorder()
+				handler.ServeHTTP(w, keyedRequest(t.Context(), http.MethodPost, "/a/1", "k"))
+				assert.Equal(t, http.StatusInternalServerError, w.Code)
+				assert.Contains(t, w.Body.String(), tt.want)
+			}
+		})
+	}
+}
+
+func TestJSON_WhatContradictsTheRouteIsFoundAtConstruction(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name    string
+		handler http.Handler
+		policy  idempotency.Policy
+		want    string
+	}{
+		{
+			"the route has no such part", typed[otherPath](), idempotency.Policy{},
+			`idemhttp: POST /a/{payment}/b/{rest...}: otherPath.ID: path:"paiment": the route has no {paiment}; the nearest is {payment}`,
+		},
+		{
+			"fields by tag and by policy", typed[plain](),
+			idempotency.Policy{Fingerprint: idempotency.FingerprintJSON, FingerprintOnly: []string{"/amount"}},
+			`idemhttp: POST /a/{payment}/b/{rest...}: Policy.FingerprintOnly and FingerprintExclude: ` +
+				`the tags of plain say what counts: say it in one place`,
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			err := newMiddleware(t).Handle(http.NewServeMux(), "POST /a/{payment}/b/{rest...}", tt.handler, tt.policy)
+			require.EqualError(t, err, tt.want)
+		})
+	}
+}
+
+func TestJSON_ScopeInTheRequestExcludesStatus(t *testing.T) {
+	t.Parallel()
+	type request struct {
+		Merchant string `idempotency:"scope"`
+	}
+	mw := newMiddleware(t)
+	require.NoError(t, mw.Handle(http.NewServeMux(), "POST /a", typed[request]()))
+	_, err := mw.Status("POST /a")
+	require.EqualError(t, err, `idemhttp: Status: operation "POST /a" has a scope from the fields of its requests, `+
+		`so that neither Status nor ProtectByPath would find its records`)
+}

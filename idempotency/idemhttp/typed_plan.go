@@ -1,0 +1,187 @@
+package idemhttp
+
+import (
+	"encoding"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/reprise-go/reprise/internal/nearest"
+	"github.com/reprise-go/reprise/internal/tagged"
+)
+
+// requestPlan says how requests become values of one struct, and what the tags
+// of that struct say about them. Made once for a handler. Safe for concurrent use.
+type requestPlan struct {
+	of     reflect.Type // the struct
+	tags   *tagged.Plan
+	places []placeField
+	body   bool // it has members that come from the body
+}
+
+// newRequestPlan returns the plan of a struct, or of what a pointer points to.
+// Errors name Type.Field and the word.
+func newRequestPlan(t reflect.Type) (*requestPlan, error) {
+	of := structOf(t)
+	if of == nil {
+		return nil, fmt.Errorf("the type of the request is %v, not a struct or a pointer to one", t)
+	}
+	tags, err := tagged.Of(of)
+	if err != nil {
+		return nil, err
+	}
+	p := &requestPlan{of: of, tags: tags}
+	err = errors.Join(checkReadable(of, typeName(of)), p.readPlaces())
+	return p, err
+}
+
+// readPlaces finds the fields that come from the path or the query: the struct's
+// own and those of embedded structs.
+func (p *requestPlan) readPlaces() error {
+	var errs []error
+	for _, f := range reflect.VisibleFields(p.of) {
+		name := typeName(p.of) + "." + f.Name
+		place, found, err := newPlaceField(f)
+		switch {
+		case err != nil:
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		case found:
+			p.places = append(p.places, place)
+		case f.IsExported() && !f.Anonymous && f.Tag.Get("json") != "-":
+			p.body = true
+			errs = append(errs, checkNoPlaces(f.Type, name, nil))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkNoPlaces finds tags where they have no effect.
+func checkNoPlaces(t reflect.Type, name string, around []reflect.Type) error {
+	of := structOf(t)
+	if of == nil || slices.Contains(around, of) {
+		return nil
+	}
+	var errs []error
+	for f := range of.Fields() {
+		inner := name + "." + f.Name
+		if _, found, err := newPlaceField(f); found || err != nil {
+			errs = append(errs, fmt.Errorf("%s: path and query are for the fields of the request itself", inner))
+		}
+		errs = append(errs, checkNoPlaces(f.Type, inner, append(slices.Clone(around), of)))
+	}
+	return errors.Join(errs...)
+}
+
+func typeName(t reflect.Type) string {
+	if t.Name() == "" {
+		return "struct"
+	}
+	return t.Name()
+}
+
+// checkReadable finds what reads its own JSON into unexported fields but does not
+// write it: two requests that differ there would look the same, and one would get
+// the other's answer.
+func checkReadable(t reflect.Type, name string) error {
+	var errs []error
+	seen := make(map[reflect.Type]bool)
+	var walk func(t reflect.Type, name string)
+	walk = func(t reflect.Type, name string) {
+		for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Array || t.Kind() == reflect.Map {
+			t = t.Elem()
+		}
+		if t.Kind() != reflect.Struct || seen[t] || writesItself(t) {
+			return
+		}
+		seen[t] = true
+		if readsOnly(t) {
+			errs = append(errs, fmt.Errorf("%s: %v reads its own JSON and does not write it, so that two requests "+
+				`could look the same: give it MarshalJSON, or say idempotency:"-"`, name, t))
+			return
+		}
+		for f := range t.Fields() {
+			reachable := f.IsExported() || f.Anonymous
+			if reachable && f.Tag.Get("idempotency") != "-" && f.Tag.Get("json") != "-" {
+				walk(f.Type, name+"."+f.Name)
+			}
+		}
+	}
+	walk(t, name)
+	return errors.Join(errs...)
+}
+
+func writesItself(t reflect.Type) bool {
+	return has[json.Marshaler](t) || has[encoding.TextMarshaler](t)
+}
+
+// readsOnly is for types that do not write themselves.
+func readsOnly(t reflect.Type) bool {
+	if !has[json.Unmarshaler](t) && !has[encoding.TextUnmarshaler](t) {
+		return false
+	}
+	for f := range t.Fields() {
+		if !f.IsExported() {
+			return true
+		}
+	}
+	return false
+}
+
+func has[I any](t reflect.Type) bool {
+	return reflect.PointerTo(t).Implements(reflect.TypeFor[I]())
+}
+
+// checkPattern finds fields that ask for a part of the path which the pattern
+// does not have.
+func (p *requestPlan) checkPattern(pattern string) error {
+	names := wildcards(pattern)
+	var errs []error
+	for _, place := range p.places {
+		if place.kind != placePath || slices.Contains(names, place.name) {
+			continue
+		}
+		near := ""
+		if likely := nearest.Word(place.name, names); likely != "" {
+			near = fmt.Sprintf("; the nearest is {%s}", likely)
+		}
+		errs = append(errs, fmt.Errorf(`%s.%s: path:"%s": the route has no {%s}%s`,
+			typeName(p.of), place.field, place.name, place.name, near))
+	}
+	return errors.Join(errs...)
+}
+
+// wildcards returns the names in a pattern of [http.ServeMux].
+func wildcards(pattern string) []string {
+	var names []string
+	for {
+		_, rest, found := strings.Cut(pattern, "{")
+		name, after, ended := strings.Cut(rest, "}")
+		if !found || !ended {
+			return names
+		}
+		names = append(names, strings.TrimSuffix(name, "..."))
+		pattern = after
+	}
+}
+
+// decode makes a value of a request. The value is a pointer to the plan's struct.
+//
+// Errors are *requestError.
+func (p *requestPlan) decode(r *http.Request, body []byte) (reflect.Value, error) {
+	v := reflect.New(p.of)
+	if len(body) > 0 || p.body {
+		if err := decodeStrictly(body, v.Interface()); err != nil {
+			return v, err
+		}
+	}
+	for _, place := range p.places {
+		if err := place.read(r, v.Elem()); err != nil {
+			return v, err
+		}
+	}
+	return v, nil
+}

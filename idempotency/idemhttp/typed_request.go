@@ -1,0 +1,203 @@
+package idemhttp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
+	"strconv"
+
+	"github.com/reprise-go/reprise/idempotency"
+	"github.com/reprise-go/reprise/internal/keysyntax"
+)
+
+// typedHandler is a handler that decodes its requests into a struct, whose tags
+// say where the key and the scope are, and what counts.
+type typedHandler interface {
+	http.Handler
+	// plan says how; or what is wrong with the handler.
+	plan() (*requestPlan, error)
+	// fail answers with an error.
+	fail(w http.ResponseWriter, r *http.Request, err error)
+}
+
+// checkTyped finds what is wrong with such a handler under a policy.
+func checkTyped(next http.Handler, policy idempotency.Policy) error {
+	typed, ok := next.(typedHandler)
+	if !ok {
+		return nil
+	}
+	plan, err := typed.plan()
+	if err != nil {
+		return err
+	}
+	chosen := len(policy.FingerprintOnly)+len(policy.FingerprintExclude) > 0
+	if chosen && policy.Key != idempotency.KeyOff {
+		return fmt.Errorf("Policy.FingerprintOnly and FingerprintExclude: the tags of %s say what counts: "+
+			"say it in one place", typeName(plan.of))
+	}
+	return nil
+}
+
+// checkRoute finds what is wrong with a handler, under its whole policy, for a
+// pattern.
+func (m *Middleware) checkRoute(pattern string, handler http.Handler, policy idempotency.Policy) error {
+	if err := checkChain(handler, policy); err != nil {
+		return err
+	}
+	typed, ok := handler.(typedHandler)
+	if !ok {
+		return nil
+	}
+	plan, err := typed.plan()
+	if err != nil {
+		return err
+	}
+	return plan.checkPattern(pattern)
+}
+
+// around returns the route with a handler.
+func (rt *route) around(next http.Handler) http.Handler {
+	if err := checkChain(next, rt.policy); err != nil {
+		return misbuilt(rt.op.Name(), err)
+	}
+	own := *rt
+	own.next = next
+	typed, ok := next.(typedHandler)
+	if !ok {
+		return &own
+	}
+	plan, err := typed.plan()
+	if err != nil {
+		return misbuilt(rt.op.Name(), err)
+	}
+	if plan.tags.HasScope() {
+		if err := rt.m.uses.take(rt.op.Name(), usedByScopeField); err != nil {
+			return misbuilt(rt.op.Name(), err)
+		}
+	}
+	own.typed, own.plan = typed, plan
+	own.fingerprinter = rt.fingerprinter.forStruct(plan.tags)
+	return &own
+}
+
+// typedRequest is what a request was decoded into. The zero value is a request of
+// a handler that does not say how.
+type typedRequest struct {
+	plan  *requestPlan
+	value reflect.Value
+	err   error // why there is no value; the handler answers with it
+}
+
+type typedKey struct{}
+
+// enter hands the value to the handler, so that it is decoded once.
+func (t typedRequest) enter(ctx context.Context) context.Context {
+	if t.plan == nil {
+		return ctx
+	}
+	return context.WithValue(ctx, typedKey{}, t)
+}
+
+// decode makes the struct of a request whose handler has one. If that fails, and
+// key or scope are not known for that, the handler answers and nothing is claimed.
+// False if the request is answered.
+func (rt *route) decode(w http.ResponseWriter, r *http.Request, unread *requestBody) (typedRequest, bool) {
+	if rt.plan != nil {
+		if _, ok := rt.load(w, r, unread); !ok {
+			return typedRequest{}, false
+		}
+	}
+	request, err := rt.read(r, unread)
+	if err != nil {
+		_ = rt.op.Reject(r.Context(), idempotency.ErrBodyUnreadable, err) // counted, and told to the trace hooks
+		rt.prepare(w.Header(), r, markRejected)
+		rt.typed.fail(w, r, err) // it has the words for what is wrong
+		return typedRequest{}, false
+	}
+	return request, true
+}
+
+// read makes the struct of a request whose handler has one.
+func (rt *route) read(r *http.Request, unread *requestBody) (typedRequest, error) {
+	if rt.plan == nil {
+		return typedRequest{}, nil
+	}
+	body, err := unread.load()
+	if err != nil {
+		return typedRequest{}, err
+	}
+	value, err := rt.plan.decode(r, body)
+	if err != nil && !rt.knownWithout(unread) {
+		return typedRequest{}, err
+	}
+	return typedRequest{rt.plan, value, err}, nil
+}
+
+// knownWithout reports whether key and scope of a request are known without its
+// struct. Then a request that cannot be read is one like any other: the refusal is
+// its answer, and a retry gets the same.
+func (rt *route) knownWithout(unread *requestBody) bool {
+	if rt.plan.tags.HasScope() {
+		return false
+	}
+	_, err := rt.keyBefore(unread)
+	return !rt.plan.tags.HasKey() || !errors.Is(err, keysyntax.ErrNone)
+}
+
+// keyOf returns the key of a request, from its struct or from where the
+// middleware looks for it. If both have one, they must be the same.
+func (rt *route) keyOf(request typedRequest, body *requestBody) (string, error) {
+	elsewhere, err := rt.keyBefore(body)
+	if request.plan == nil || request.err != nil || !request.plan.tags.HasKey() {
+		return elsewhere, err
+	}
+	if err != nil && !errors.Is(err, keysyntax.ErrNone) {
+		return "", err
+	}
+	given, ok := request.plan.tags.Key(request.value)
+	if !ok {
+		return elsewhere, orInTheRequest(err)
+	}
+	key, wrong := keysyntax.Check(given)
+	if wrong == nil {
+		key, wrong = keysyntax.Format(key, string(rt.policy.KeyFormat))
+	}
+	switch {
+	case wrong != nil:
+		return "", fmt.Errorf("the request's own: %w", wrong)
+	case err == nil && elsewhere != key:
+		return "", fmt.Errorf("%w: that of the header and the request's own differ", keysyntax.ErrInvalid)
+	}
+	return key, nil
+}
+
+func orInTheRequest(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w, nor in the request itself", err)
+}
+
+// ScopeWithin is the scope of a request whose struct has a scope field of that
+// value, for [idempotency.Guard.ID]: the caller's own, and the value within it.
+// What a request says never stands for who sends it.
+func ScopeWithin(scope, value string) string {
+	return strconv.Itoa(len(scope)) + ":" + scope + value // no two pairs are spelled alike
+}
+
+// scopeWithin adds the request's own scope to the caller's.
+func (t typedRequest) scopeWithin(scope string) (string, error) {
+	if t.plan == nil || !t.plan.tags.HasScope() {
+		return scope, nil
+	}
+	value, ok, err := t.plan.tags.Scope(t.value)
+	switch {
+	case err != nil:
+		return "", err
+	case !ok:
+		return "", errors.New("the request's field for the scope is not set")
+	}
+	return ScopeWithin(scope, value), nil
+}

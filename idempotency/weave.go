@@ -1,0 +1,174 @@
+package idempotency
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+)
+
+// Weave protects the functions of a struct: each field that is a function is replaced
+// by what [Wrap] would make of it. Its tag says the operation's name, and then its
+// policy in the words of [ParsePolicy]:
+//
+//	type Payments struct {
+//		Create func(context.Context, *CreatePayment) (*Payment, error) `idempotency:"payments.create,required,retention=1h"`
+//		Get    func(context.Context, string) (*Payment, error)         `idempotency:"-"`
+//	}
+//	svc := Payments{Create: createPayment, Get: getPayment}
+//	err := idempotency.Weave(guard, &svc)
+//
+// Every exported function must have a tag; "-" leaves it as it is. Structs in the
+// struct are woven, too. Options apply to all functions; a policy among them comes
+// before the tags', which override it.
+//
+// All mistakes are joined. Each names the field, as Type.Field, and the word: no
+// tag, a tag on what is no function or not exported, a name that is missing or given
+// twice, a function that is nil or has another form, words that [ParsePolicy] or
+// [Policy.Validate] refuse, an input as for Wrap. After a mistake no function is
+// replaced. Weave before the struct is used: it is not safe beside calls.
+func Weave(g *Guard, structPointer any, opts ...OperationOption) error {
+	v := reflect.ValueOf(structPointer)
+	switch {
+	case g == nil:
+		return errors.New("idempotency: Weave: the guard is nil")
+	case v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().Kind() != reflect.Struct:
+		return fmt.Errorf("idempotency: Weave: %T is no pointer to a struct of functions", structPointer)
+	}
+	w := weaver{guard: g, opts: opts, names: make(map[string]string)}
+	w.collect(v.Elem(), v.Elem().Type().String())
+	if len(w.threads)+len(w.errs) == 0 {
+		w.errs = append(w.errs, fmt.Errorf("%s has no function with a tag", v.Elem().Type()))
+	}
+	w.prepare()
+	if err := errors.Join(w.errs...); err != nil {
+		return fmt.Errorf("idempotency: Weave: %w", err)
+	}
+	for _, t := range w.threads {
+		t.field.Set(t.protected())
+	}
+	return nil
+}
+
+// weaver goes over one struct.
+type weaver struct {
+	guard   *Guard
+	opts    []OperationOption
+	names   map[string]string // operation: its field
+	threads []thread
+	errs    []error
+}
+
+// thread is one function to be protected.
+type thread struct {
+	name   string // Type.Field
+	field  reflect.Value
+	opName string
+	policy Policy
+	f      *function
+}
+
+func (w *weaver) fail(name string, err error) {
+	w.errs = append(w.errs, fmt.Errorf("%s: %w", name, err))
+}
+
+// collect finds the functions of a struct and reads their tags.
+func (w *weaver) collect(v reflect.Value, above string) {
+	t := v.Type()
+	if t.Name() != "" {
+		above = t.Name()
+	}
+	for i := range t.NumField() {
+		field, name := t.Field(i), above+"."+t.Field(i).Name
+		tag, tagged := field.Tag.Lookup("idempotency")
+		switch {
+		case tagged && !field.IsExported():
+			w.fail(name, fmt.Errorf("idempotency:%q: the field is not exported", tag))
+		case tag == "-" || !field.IsExported():
+		case field.Type.Kind() == reflect.Struct && !tagged:
+			w.collect(v.Field(i), name)
+		case field.Type.Kind() == reflect.Func:
+			w.function(name, v.Field(i), tag)
+		case tagged:
+			w.fail(name, fmt.Errorf("idempotency:%q: %s is no function", tag, field.Type))
+		}
+	}
+}
+
+// function reads the tag of one.
+func (w *weaver) function(name string, field reflect.Value, tag string) {
+	opName, words, _ := strings.Cut(tag, ",")
+	opName = strings.TrimSpace(opName)
+	policy, err := ParsePolicy(words)
+	switch {
+	case tag == "":
+		err = errors.New(`it has no tag idempotency:"operation,policy"; say idempotency:"-" if it is not to be protected`)
+	case opName == "":
+		err = fmt.Errorf("idempotency:%q: the first word is the operation's name, and it is empty", tag)
+	case w.names[opName] != "":
+		err = fmt.Errorf("idempotency:%q: operation %q is that of %s", tag, opName, w.names[opName])
+	case err != nil:
+		err = fmt.Errorf("idempotency:%q, after the operation's name: %w", tag, err)
+	case !isProtectable(field.Type()):
+		err = fmt.Errorf("%s is not func(context.Context, In) (Out, error)", field.Type())
+	case field.IsNil():
+		err = errors.New("the function is nil")
+	}
+	if err != nil {
+		w.fail(name, err)
+		return
+	}
+	w.names[opName] = name
+	w.threads = append(w.threads, thread{name: name, field: field, opName: opName, policy: policy})
+}
+
+func isProtectable(t reflect.Type) bool {
+	return !t.IsVariadic() && t.NumIn() == 2 && t.In(0) == reflect.TypeFor[context.Context]() &&
+		t.NumOut() == 2 && t.Out(1) == reflect.TypeFor[error]()
+}
+
+// prepare registers the operations.
+func (w *weaver) prepare() {
+	for i := range w.threads {
+		t := &w.threads[i]
+		opts := append(append([]OperationOption{}, w.opts...), t.policy)
+		f, err := newFunction(w.guard, t.field.Type().In(1), opts, func(rest []OperationOption) (*Operation, error) {
+			return w.guard.Operation(t.opName, rest...)
+		})
+		if err != nil {
+			w.fail(t.name, err)
+		}
+		t.f = f
+	}
+}
+
+// protected returns the function that takes the field's place.
+func (t thread) protected() reflect.Value {
+	typ, f := t.field.Type(), t.f
+	fn := reflect.ValueOf(t.field.Interface()) // a copy: the field is about to change
+	return reflect.MakeFunc(typ, func(args []reflect.Value) []reflect.Value {
+		ctx, _ := reflect.TypeAssert[context.Context](args[0])
+		call := &woven{fn: fn, in: args[1], result: reflect.New(typ.Out(0))}
+		call.invocation = invocation{function: f, input: args[1], out: call.result.Interface(), body: call}
+		result, err := call.do(ctx)
+		if err != nil && !result.own() {
+			call.result.Elem().SetZero() // as for Wrap
+		}
+		return []reflect.Value{call.result.Elem(), reflect.ValueOf(&err).Elem()}
+	})
+}
+
+// woven is a call of a woven function.
+type woven struct {
+	invocation
+
+	fn, in, result reflect.Value
+}
+
+func (c *woven) call(ctx context.Context) error {
+	results := c.fn.Call([]reflect.Value{reflect.ValueOf(&ctx).Elem(), c.in})
+	c.result.Elem().Set(results[0])
+	err, _ := reflect.TypeAssert[error](results[1])
+	return err
+}
