@@ -59,3 +59,32 @@ func TestReplaysNamesItsCodecs(t *testing.T) {
 	_, err := o.guard.Operation("other", idempotency.Replays(""))
 	require.ErrorContains(t, err, "Replays: a codec's name is empty")
 }
+
+func TestAFunctionsUnknownOutcomeIsSettledWithItsResult(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(t)
+		runs := 0
+		book, err := idempotency.Wrap(o.guard, "book", func(context.Context, pay) (paid, error) {
+			runs++
+			panic("in mid-air")
+		})
+		require.NoError(t, err)
+		require.Panics(t, func() { _, _ = book(t.Context(), input("k")) })
+		id := o.guard.ID("book", "m", "k")
+		status, err := o.guard.Lookup(t.Context(), id)
+		require.NoError(t, err)
+
+		other := inCodec("http/1")
+		err = o.guard.Settle(t.Context(), id, idempotency.Settlement{Token: status.Token, Answer: &other})
+		require.ErrorIs(t, err, store.ErrInvalid)
+
+		found, err := idempotency.NewAnswer(nil, paid{Run: 1, Amount: 7})
+		require.NoError(t, err)
+		require.NoError(t, o.guard.Settle(t.Context(), id, idempotency.Settlement{Token: status.Token, Answer: &found}))
+		got, err := book(t.Context(), input("k"))
+		require.NoError(t, err)
+		assert.Equal(t, paid{Run: 1, Amount: 7}, got)
+		assert.Equal(t, 1, runs)
+	})
+}
