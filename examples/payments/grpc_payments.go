@@ -26,10 +26,7 @@ type grpcPayments struct {
 
 // CreatePayment implements [paymentspb.PaymentServiceServer].
 func (g grpcPayments) CreatePayment(ctx context.Context, in *paymentspb.CreatePaymentRequest) (*paymentspb.Payment, error) {
-	c, err := g.service.newCharge(orderOf(in))
-	if err == nil {
-		err = c.source.pay(ctx, c)
-	}
+	c, err := g.service.charge(ctx, orderOf(in))
 	if err != nil {
 		return nil, g.fail("CreatePayment", err)
 	}
@@ -38,7 +35,7 @@ func (g grpcPayments) CreatePayment(ctx context.Context, in *paymentspb.CreatePa
 
 // RefundPayment implements [paymentspb.PaymentServiceServer].
 func (g grpcPayments) RefundPayment(ctx context.Context, in *paymentspb.RefundPaymentRequest) (*paymentspb.Refund, error) {
-	given, err := g.service.refund(ctx, in.GetPaymentId(), in.GetAmount())
+	given, err := g.service.refund(ctx, refundOrder{PaymentID: in.GetPaymentId(), Amount: in.GetAmount()})
 	if err != nil {
 		return nil, g.fail("RefundPayment", err)
 	}

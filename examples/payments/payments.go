@@ -37,6 +37,18 @@ type order struct {
 	Description string `json:"description"`
 }
 
+// refundOrder is what a client asks to be paid back.
+type refundOrder struct {
+	PaymentID string `json:"-"      path:"id"`
+	Amount    int64  `json:"amount"`
+}
+
+// change is what a client asks to have changed of a payment.
+type change struct {
+	PaymentID   string  `json:"-"           path:"id"`
+	Description *string `json:"description"`
+}
+
 // service is the business: payments, and the ledger that they are in. All
 // transports share one. It knows of idempotency only where it is about to move
 // money.
@@ -60,6 +72,15 @@ func newService(l *ledger, log *slog.Logger) *service {
 	}
 }
 
+// charge takes what is asked for, as the order's source decides.
+func (s *service) charge(ctx context.Context, o order) (*charge, error) {
+	c, err := s.newCharge(o)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.source.pay(ctx, c)
+}
+
 // newCharge checks an order. Nothing has been charged yet.
 func (s *service) newCharge(o order) (*charge, error) {
 	if o.Amount <= 0 || !currency(o.Currency) {
@@ -79,25 +100,28 @@ func (s *service) newCharge(o order) (*charge, error) {
 }
 
 // refund gives back a part of a payment, or all of it.
-func (s *service) refund(ctx context.Context, paymentID string, amount int64) (refund, error) {
-	if amount <= 0 {
+func (s *service) refund(ctx context.Context, o refundOrder) (refund, error) {
+	if o.Amount <= 0 {
 		return refund{}, invalid("amount is a positive integer in minor units.")
 	}
-	p, err := s.find(ctx, paymentID)
+	p, err := s.find(ctx, o.PaymentID)
 	if err != nil {
 		return refund{}, err
 	}
-	given := refund{ID: "re_" + rand.Text(), PaymentID: p.ID, Amount: amount}
-	return given, s.effect(ctx, entry{Kind: kindRefund, Payment: p.ID, Amount: amount}, given)
+	given := refund{ID: "re_" + rand.Text(), PaymentID: p.ID, Amount: o.Amount}
+	return given, s.effect(ctx, entry{Kind: kindRefund, Payment: p.ID, Amount: o.Amount}, given)
 }
 
 // describe changes what a payment is said to be for.
-func (s *service) describe(ctx context.Context, paymentID, description string) (payment, error) {
-	p, err := s.find(ctx, paymentID)
+func (s *service) describe(ctx context.Context, c change) (payment, error) {
+	if c.Description == nil {
+		return payment{}, invalid("description is missing.")
+	}
+	p, err := s.find(ctx, c.PaymentID)
 	if err != nil {
 		return payment{}, err
 	}
-	p.Description = description
+	p.Description = *c.Description
 	return p, s.effect(ctx, entry{Kind: kindUpdate, Payment: p.ID}, p)
 }
 
@@ -144,6 +168,12 @@ func (s *service) record(ctx context.Context, e entry, data any) error {
 // of its own is logged, and the client learns nothing of it.
 func (s *service) failureOf(where string, err error) failure {
 	f, ok := errors.AsType[failure](err)
+	if unread, is := errors.AsType[interface {
+		error
+		HTTPStatus() int
+	}](err); is && !ok { // the request could not be decoded
+		return failure{status: unread.HTTPStatus(), code: "invalid_request", detail: unread.Error()}
+	}
 	if !ok {
 		s.log.Error("request failed", "at", where, "error", err)
 		return errInternal

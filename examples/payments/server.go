@@ -11,7 +11,6 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/reprise-go/reprise/idempotency"
-	"github.com/reprise-go/reprise/idempotency/idemhttp"
 )
 
 // server serves one business over HTTP and gRPC.
@@ -77,41 +76,6 @@ func (s *server) serveGRPC(l net.Listener) error {
 		return err
 	}
 	return nil
-}
-
-// routes builds the chain. Outermost first: recovery, authentication,
-// idempotency, handler. Reads and the health check are not protected, because
-// they have no effect that could happen twice.
-func routes(c config, guard *idempotency.Guard, s *service) (http.Handler, error) {
-	api, err := protectedRoutes(c, guard, s)
-	if err != nil {
-		return nil, err
-	}
-	api.HandleFunc("GET /v1/payments", s.listPayments)
-	api.HandleFunc("GET /v1/payments/{id}", s.readPayment)
-	api.HandleFunc("GET /v1/ledger", s.listLedger)
-
-	root := http.NewServeMux()
-	root.Handle("/v1/", authenticate(api))
-	root.Handle("GET /healthz", health(guard, s.log))
-	return recoverPanics(s.log, root), nil
-}
-
-// protectedRoutes mounts what must not run twice.
-func protectedRoutes(c config, guard *idempotency.Guard, s *service) (*http.ServeMux, error) {
-	mux := http.NewServeMux()
-	mw, err := idemhttp.New(guard, idemhttp.Scope(scope))
-	if err != nil {
-		return nil, err
-	}
-	err = errors.Join(
-		mw.Handle(mux, "POST /v1/payments", http.HandlerFunc(s.createPayment),
-			idempotency.Policy{Stream: idempotency.StreamRule(c.stream)}),
-		mw.Handle(mux, "POST /v1/payments/{id}/refunds", http.HandlerFunc(s.createRefund)),
-		mw.Handle(mux, "PATCH /v1/payments/{id}", http.HandlerFunc(s.updatePayment),
-			idempotency.Policy{Key: idempotency.KeyOptional}),
-	)
-	return mux, err
 }
 
 // health says whether requests can be served at the moment.

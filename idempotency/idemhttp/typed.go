@@ -46,7 +46,8 @@ import (
 // The answer is the result as JSON, with 200 or [JSONStatus]; or, for a status
 // that has no body, without one. A result with a method HTTPStatus() int says its
 // status itself, one with HTTPHeader() http.Header its header fields: a Location,
-// an ETag. An error is answered as problem+json (RFC 9457): with its text and
+// an ETag. A result that is an [http.Handler] writes the answer itself. An error is
+// answered as problem+json (RFC 9457): with its text and
 // status if it, or one that it wraps, has HTTPStatus and that is below 500; an
 // [*idempotency.Error] as the middleware tells it; any other with 500 and nothing
 // of its text. HTTPHeader counts there, too. The status decides what is recorded,
@@ -110,6 +111,10 @@ func (h *jsonHandler[Req, Resp]) ServeHTTP(w http.ResponseWriter, r *http.Reques
 	answer, err := h.fn(r.Context(), h.argument(value))
 	if err != nil {
 		h.fail(w, r, err)
+		return
+	}
+	if own, ok := any(answer).(http.Handler); ok {
+		own.ServeHTTP(w, r)
 		return
 	}
 	writeAnswer(w, h.opts.status, answer)
