@@ -9,31 +9,47 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// canonicalForm returns the one form of a message that its fingerprint is made of,
+// canonical returns the one form of a message that its fingerprint is made of,
 // without what is excluded. It is the protobuf wire format with all freedom
 // taken out: fields by number; numbers in their shortest form; repeated numbers
 // packed if the schema says so; maps sorted by key; every NaN the same one; an
-// Any as its type URL and the bytes of its value, which are not looked into;
-// unknown fields as they came, among the others by their number. mapped says that
-// there may be a map in what is not looked into: see [unordered].
+// Any as its type URL and the bytes of its value; unknown fields as they came,
+// among the others by their number. A message of which nothing is left but its
+// excluded fields counts as absent.
 //
 // protobuf's own deterministic marshalling promises equal bytes within one
 // build only, so this does not use it. That it is the wire format anyway makes
 // a server which knows a new field of a request agree with one that does not yet
 // know it, as long as the client writes fields in the usual way.
-func canonicalForm(m protoreflect.Message, without *exclusion) (form []byte, mapped bool) {
+//
+// Where there may be a map in what this server does not know, order is taken out
+// of that, and the form says where: see [unordered]. The error is errTooManyUnknown.
+func canonical(m protoreflect.Message, without *exclusion) (form, error) {
 	var b backward
 	b.message(m, without)
-	return b.bytes(), b.mapped
+	slices.Sort(b.blind)
+	return form{bytes: b.bytes(), blind: slices.Compact(b.blind)}, b.err
+}
+
+// form is a canonical form.
+type form struct {
+	bytes []byte
+	// blind says where order was taken out, and what was unknown there. Forms
+	// can be compared only where that is the same.
+	blind []string
 }
 
 // backward is a buffer that is filled from its end. A length, which stands
 // before what it counts, is then known when it is written, and no depth of
 // nesting makes bytes be copied again and again.
 type backward struct {
-	buf    []byte
-	start  int
-	mapped bool // something that was not looked into may hold a map
+	buf   []byte
+	start int
+
+	blind   []string
+	unknown int // fields so far
+	within  int // how many Any-s
+	err     error
 }
 
 func (b *backward) bytes() []byte { return b.buf[b.start:] }
@@ -75,8 +91,13 @@ type part struct {
 }
 
 func (b *backward) message(m protoreflect.Message, without *exclusion) {
-	b.mapped = b.mapped || mayHoldMap(opaque(m), maxDepth)
-	for _, p := range slices.Backward(parts(m)) {
+	if b.err != nil {
+		return
+	}
+	if isAny(m) && b.blindAny(m) {
+		return
+	}
+	for _, p := range slices.Backward(b.parts(m)) {
 		excluded := without.of(p.number)
 		if excluded != nil && excluded.whole {
 			continue
@@ -88,22 +109,14 @@ func (b *backward) message(m protoreflect.Message, without *exclusion) {
 	}
 }
 
-// opaque is what of a message is not looked into.
-func opaque(m protoreflect.Message) []byte {
-	if m.Descriptor().FullName() != "google.protobuf.Any" {
-		return m.GetUnknown()
-	}
-	return m.Get(m.Descriptor().Fields().ByName("value")).Bytes()
-}
-
 // parts returns what a message holds, by number.
-func parts(m protoreflect.Message) []part {
+func (b *backward) parts(m protoreflect.Message) []part {
 	var all []part
 	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		all = append(all, part{number: fd.Number(), field: fd, value: v})
 		return true
 	})
-	for rest := m.GetUnknown(); len(rest) > 0; {
+	for rest := b.unknownOf(m); len(rest) > 0; {
 		number, _, size := protowire.ConsumeField(rest)
 		if size < 0 { // not from the wire: somebody has set it. It counts as it is
 			number, size = protowire.MaxValidNumber, len(rest)
@@ -117,10 +130,32 @@ func parts(m protoreflect.Message) []part {
 	return all
 }
 
+// unknownOf returns a message's unknown fields, without their order where they may
+// hold a map.
+func (b *backward) unknownOf(m protoreflect.Message) []byte {
+	unknown := m.GetUnknown()
+	if b.unknown += countFields(unknown); b.unknown > maxUnknown {
+		b.err = errTooManyUnknown
+		return nil
+	}
+	if !mayHoldMap(unknown, maxDepth) {
+		return unknown
+	}
+	fields, _ := split(unknown)
+	where := []byte(m.Descriptor().FullName())
+	for _, f := range slices.Compact(slices.Sorted(numbersOf(fields))) {
+		where = protowire.AppendVarint(append(where, ' '), uint64(f))
+	}
+	b.blind = append(b.blind, string(where))
+	return unordered(unknown)
+}
+
 func (b *backward) field(fd protoreflect.FieldDescriptor, v protoreflect.Value, without *exclusion) {
 	switch {
 	case fd.IsMap():
 		b.entries(fd, v.Map(), without)
+	case !fd.IsList() && without != nil && fd.Kind() == protoreflect.MessageKind:
+		b.remainder(fd, v.Message(), without)
 	case !fd.IsList():
 		b.tagged(fd, v, without)
 	case fd.IsPacked():
@@ -134,6 +169,16 @@ func (b *backward) field(fd protoreflect.FieldDescriptor, v protoreflect.Value, 
 		for i := v.List().Len() - 1; i >= 0; i-- {
 			b.tagged(fd, v.List().Get(i), without)
 		}
+	}
+}
+
+// remainder prepends what is left of a message once something in it is excluded.
+func (b *backward) remainder(fd protoreflect.FieldDescriptor, m protoreflect.Message, without *exclusion) {
+	before := b.len()
+	b.message(m, without)
+	if b.len() > before {
+		b.varint(uint64(b.len() - before))
+		b.tag(fd.Number(), protowire.BytesType)
 	}
 }
 

@@ -26,9 +26,9 @@ const (
 	// With a configuration, the first six hex digits of its digest follow: the
 	// names are all that a store keeps of it, and have 8 bytes at most.
 	configuredFingerprint = "g1"
-	// The same where order cannot be relied on: see [unordered].
-	unorderedPlain      = "grpc/1m"
-	unorderedConfigured = "m1"
+	// Where order cannot be relied on, the first six hex digits follow of what is
+	// configured and of where that is: see [unordered].
+	blindFingerprint = "m1"
 )
 
 // fingerprinter is one algorithm for one method.
@@ -125,59 +125,38 @@ func configurationOf(lists ...[]string) []byte {
 // by returns the fingerprint of a call by the algorithm of that name, so that it
 // can be compared with a record which a process with another configuration
 // made: the simple ones, f itself and the former ones. What any other
-// configuration leaves out cannot be known from its name.
+// configuration leaves out cannot be known from its name; nor can a request be
+// compared by what another process did not know of it. m is a message that
+// [fingerprinter.of] has accepted.
 func (f fingerprinter) by(algorithm string, m protoreflect.Message, md metadata.MD) (store.Fingerprint, bool) {
 	if algorithm == store.NoFingerprint {
 		return store.Fingerprint{Algorithm: algorithm}, true
 	}
-	known := append([]fingerprinter{f, {algorithm: plainFingerprint, method: f.method}}, f.former...)
-	for _, f := range known {
-		if algorithm == f.algorithm || algorithm == f.unordered() {
-			return f.named(algorithm, m, md)
+	for _, known := range append([]fingerprinter{f, {algorithm: plainFingerprint, method: f.method}}, f.former...) {
+		if algorithm != known.algorithm && !strings.HasPrefix(algorithm, blindFingerprint) {
+			continue
+		}
+		if made, err := known.of(m, md); err == nil && made.Algorithm == algorithm {
+			return made, true
 		}
 	}
 	return store.Fingerprint{}, false
 }
 
-// named returns the fingerprint by one of f's two algorithms; false where that
-// could tell two tries of one call for two calls.
-func (f fingerprinter) named(algorithm string, m protoreflect.Message, md metadata.MD) (store.Fingerprint, bool) {
-	form, mapped := canonicalForm(m, f.without)
-	switch {
-	case algorithm == f.unordered():
-		form = unordered(form)
-	case mapped:
-		return store.Fingerprint{}, false
-	}
-	return f.sum(algorithm, form, md), true
-}
-
-// unordered is the name of f's algorithm where order cannot be relied on.
-func (f fingerprinter) unordered() string {
-	if f.algorithm == plainFingerprint {
-		return unorderedPlain
-	}
-	return unorderedConfigured + strings.TrimPrefix(f.algorithm, configuredFingerprint)
-}
-
 // of digests what makes a call the same one again: the method, the canonical
 // form of the message, and the configured metadata. Every part is preceded by
-// its length, every list by its count.
-func (f fingerprinter) of(m protoreflect.Message, md metadata.MD) store.Fingerprint {
+// its length, every list by its count. The error is errTooManyUnknown.
+func (f fingerprinter) of(m protoreflect.Message, md metadata.MD) (store.Fingerprint, error) {
 	if f.algorithm == store.NoFingerprint {
-		return store.Fingerprint{Algorithm: f.algorithm}
+		return store.Fingerprint{Algorithm: f.algorithm}, nil
 	}
-	form, mapped := canonicalForm(m, f.without)
-	if mapped {
-		return f.sum(f.unordered(), unordered(form), md)
+	compared, err := canonical(m, f.without)
+	if err != nil {
+		return store.Fingerprint{}, err
 	}
-	return f.sum(f.algorithm, form, md)
-}
-
-func (f fingerprinter) sum(algorithm string, form []byte, md metadata.MD) store.Fingerprint {
 	h := frames{sha256.New()}
 	h.add([]byte(f.method))
-	h.add(form)
+	h.add(compared.bytes)
 	if f.configuration != nil {
 		h.add(f.configuration)
 		for _, name := range f.metadata {
@@ -188,7 +167,20 @@ func (f fingerprinter) sum(algorithm string, form []byte, md metadata.MD) store.
 			}
 		}
 	}
-	return store.Fingerprint{Algorithm: algorithm, Sum: [sha256.Size]byte(h.Sum(nil))}
+	return store.Fingerprint{Algorithm: f.nameFor(compared.blind), Sum: [sha256.Size]byte(h.Sum(nil))}, nil
+}
+
+// nameFor is the algorithm's name for a form that is blind there.
+func (f fingerprinter) nameFor(blind []string) string {
+	if len(blind) == 0 {
+		return f.algorithm
+	}
+	h := frames{sha256.New()}
+	h.add(f.configuration)
+	for _, where := range blind {
+		h.add([]byte(where))
+	}
+	return blindFingerprint + hex.EncodeToString(h.Sum(nil)[:3])
 }
 
 // frames hashes parts so that no two lists of parts look alike.

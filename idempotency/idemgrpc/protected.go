@@ -167,10 +167,14 @@ func (m *method) prepare(ctx context.Context, request proto.Message) (prepared, 
 		return prepared{}, misplaced("the interceptor is in the chain of %s twice", m.name)
 	}
 	md := incoming(ctx)
+	fingerprint, err := m.fingerprinter.of(request.ProtoReflect(), md)
+	if err != nil {
+		return prepared{}, m.op.Reject(ctx, idempotency.ErrBodyUnreadable, err)
+	}
 	return prepared{ctx: context.WithValue(ctx, mountKey{}, within), call: idempotency.Call{
 		Scope:       scope,
 		Key:         key,
-		Fingerprint: m.fingerprinter.of(request.ProtoReflect(), md),
+		Fingerprint: fingerprint,
 		FingerprintBy: func(algorithm string) (store.Fingerprint, bool) {
 			return m.fingerprinter.by(algorithm, request.ProtoReflect(), md)
 		},
