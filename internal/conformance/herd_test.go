@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/reprise-go/reprise/idempotency"
 	"github.com/reprise-go/reprise/internal/redistest"
 )
 
@@ -26,7 +27,8 @@ func TestF78_TenThousandDuplicatesOfOneRunningRequest(t *testing.T) {
 	const many = 10_000
 	srv := redistest.Start(t)
 	goOn := make(chan struct{})
-	n := newNode(t, srv, setup{policy: waits(time.Minute), handler: func(w http.ResponseWriter, _ *http.Request) {
+	patient := []idempotency.Option{idempotency.WithStoreTimeout(5 * time.Second)} // the herd takes the processors
+	n := newNode(t, srv, setup{policy: waits(time.Minute), guard: patient, handler: func(w http.ResponseWriter, _ *http.Request) {
 		<-goOn
 		w.WriteHeader(http.StatusCreated)
 		_, _ = w.Write([]byte("done"))

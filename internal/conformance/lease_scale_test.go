@@ -23,7 +23,7 @@ func TestL17_ThousandsOfLeasesAreRenewedInBatches(t *testing.T) {
 	events := newEvents()
 	s := newService(t, setup{
 		redis: srv.Client(t), namespace: "many",
-		guard: []idempotency.Option{idempotency.WithTrace(idempotency.Trace{LeaseLost: events.trace().LeaseLost})},
+		guard: []idempotency.Option{idempotency.WithStoreTimeout(lease), idempotency.WithTrace(idempotency.Trace{LeaseLost: events.trace().LeaseLost})},
 	})
 	op, err := s.Guard.Operation("many", idempotency.Policy{Lease: lease})
 	require.NoError(t, err)

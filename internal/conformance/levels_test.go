@@ -103,7 +103,7 @@ func guardsOn(t *testing.T, nodes int, open func() store.Store) []*idempotency.G
 	t.Helper()
 	guards := make([]*idempotency.Guard, nodes)
 	for i := range guards {
-		guard, err := idempotency.New(open(), idempotency.WithLogger(slog.New(slog.DiscardHandler)))
+		guard, err := idempotency.New(open(), idempotency.WithLogger(slog.New(slog.DiscardHandler)), idempotency.WithStoreTimeout(5*time.Second))
 		require.NoError(t, err)
 		t.Cleanup(func() {
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
