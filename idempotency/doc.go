@@ -16,8 +16,8 @@
 // Functions need none of that by hand: [Do], [Wrap] and [Weave] take key, scope and
 // fingerprint from the tags of the input, and record what the function returns.
 //
-// Services over HTTP use package idemhttp, which does that for an http.Handler.
-// Inside any handler, [FromContext], [MarkEffect], [Release], [DoNotRecord],
+// Services over HTTP use package idemhttp, which does that for an http.Handler, and
+// gRPC services package idemgrpc, whose interceptors do it for methods. Inside any handler, [FromContext], [MarkEffect], [Release], [DoNotRecord],
 // [OmitBody] and [RetainFor] speak to the attempt.
 //
 // A policy is also written as words ([ParsePolicy]), and can be changed at run time

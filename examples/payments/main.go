@@ -62,7 +62,7 @@ func run(cfg config, stdout, stderr io.Writer) (err error) {
 		return err
 	}
 	defer at.close() // those that are still open
-	guard, err := idempotency.New(records.store, idempotency.WithLogger(log), idempotency.WithPolicy(cfg.policy()))
+	guard, err := idempotency.New(records.store, idempotency.WithLogger(records.logger(log)), idempotency.WithPolicy(cfg.policy()))
 	if err != nil {
 		return err
 	}

@@ -79,6 +79,21 @@ func openEmbedded(namespace string) (*backend, error) {
 	return b, nil
 }
 
+// logger is the guard's. Of the embedded Redis it would tell what that cannot be
+// asked about itself, which is of no use to anybody.
+func (b *backend) logger(log *slog.Logger) *slog.Logger {
+	if b.name == "embedded" {
+		return slog.New(warnings{log.Handler()})
+	}
+	return log
+}
+
+// warnings lets pass what is at least a warning.
+type warnings struct{ slog.Handler }
+
+// Enabled implements [slog.Handler].
+func (warnings) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+
 // reloadInterval bounds how long a cluster's client goes on asking a master that
 // has been replaced. The default of go-redis is a minute.
 const reloadInterval = 5 * time.Second

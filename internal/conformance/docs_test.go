@@ -163,9 +163,12 @@ func TestDocs_GoCodeCompilesAndPoliciesAreAccepted(t *testing.T) {
 	delete(pages, "clients.md") // internal/proof/clients
 	text, err := os.ReadFile(readme)
 	require.NoError(t, err)
-	_, section, _ := strings.Cut(string(text), "\n## Waiting, settling, clients\n")
-	section, _, _ = strings.Cut(section, "\n## ")
-	pages["README.md"] = section
+	for _, title := range []string{"Waiting, settling, clients", "gRPC", "Annotations"} {
+		_, section, found := strings.Cut(string(text), "\n## "+title+"\n")
+		require.True(t, found, title)
+		section, _, _ = strings.Cut(section, "\n## ")
+		pages["README.md"] += section
+	}
 	for _, name := range []string{"README.md", "policy.md", "operating.md"} {
 		require.NotEmpty(t, fencedBlocks(pages[name], "go"), name)
 	}
@@ -184,7 +187,7 @@ func programOf(t *testing.T, all []string) string {
 	require.NoError(t, err)
 	var functions, calls strings.Builder
 	for i, block := range all {
-		if strings.HasPrefix(block, "func ") || strings.HasPrefix(block, "type ") {
+		if regexp.MustCompile(`\A(//.*\n)*(func|type) `).MatchString(block) {
 			functions.WriteString(block + "\n")
 			continue
 		}
