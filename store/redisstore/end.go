@@ -7,6 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/reprise-go/reprise/internal/redisconn"
 	"github.com/reprise-go/reprise/store"
 )
 
@@ -55,8 +56,8 @@ func (s *Store) completeLarge(ctx context.Context, id store.ID, ev store.Complet
 	// Its error does not matter: the script looks whether the key is there.
 	pipe.Set(ctx, keys[1], encode(id, &rec), tempTTL)
 	cmd := s.scripts.completeLarge.EvalSha(ctx, pipe, keys, args...)
-	exec(ctx, pipe)
-	if noScript(cmd.Err()) {
+	redisconn.Exec(ctx, pipe)
+	if redisconn.NoScript(cmd.Err()) {
 		s.counters.scriptLoads.Add(1)
 		cmd = s.scripts.completeLarge.Eval(ctx, s.rdb, keys, args...)
 	}

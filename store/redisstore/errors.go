@@ -7,8 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
+	"github.com/reprise-go/reprise/internal/redisconn"
 	"github.com/reprise-go/reprise/store"
 )
 
@@ -58,7 +57,7 @@ func (s *Store) unavailable(ctx context.Context, event string, id store.ID, caus
 // outOfMemory recognises the reply of a full server, which a claim gets before
 // it has written anything.
 func outOfMemory(cause error) bool {
-	return isReply(cause) && strings.Contains(cause.Error(), "OOM command not allowed")
+	return redisconn.IsReply(cause) && strings.Contains(cause.Error(), "OOM command not allowed")
 }
 
 // endOf returns why a context ended. A deadline that ends a command is a network
@@ -80,7 +79,7 @@ func (s *Store) failed(ctx context.Context, event string, id store.ID, cause err
 	if wrongType(cause) {
 		return unreadableRecord(event, id, unreadable("type"))
 	}
-	s.clusters.suspect(ctx, cause, s.log)
+	s.clusters.Suspect(ctx, cause, s.log)
 	return s.unavailable(ctx, event, id, cause)
 }
 
@@ -98,17 +97,5 @@ func discreet(id store.ID, err error) string {
 // wrongType reports a value of another type under a record's name. Redis before
 // 7 puts the code into the middle of a script's error.
 func wrongType(err error) bool {
-	return isReply(err) && strings.Contains(err.Error(), "WRONGTYPE")
-}
-
-// noScript reports a script that the server does not know.
-func noScript(err error) bool {
-	return errors.Is(err, redis.ErrNoScript) || redis.HasErrorPrefix(err, "NOSCRIPT")
-}
-
-// isReply reports an error that a server answered, as against one of the way
-// to it.
-func isReply(err error) bool {
-	var reply redis.Error
-	return errors.As(err, &reply)
+	return redisconn.IsReply(err) && strings.Contains(err.Error(), "WRONGTYPE")
 }

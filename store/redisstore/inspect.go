@@ -6,6 +6,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/reprise-go/reprise/internal/redisconn"
 	"github.com/reprise-go/reprise/store"
 )
 
@@ -76,7 +77,7 @@ func (s *Store) inspectAll(ctx context.Context, ids []store.ID) []*redis.Cmd {
 	cmds := s.pipeInspect(ctx, s.scripts.inspect.EvalSha, ids)
 	var unknown []store.ID
 	for i, id := range ids {
-		if noScript(cmds[i].Err()) {
+		if redisconn.NoScript(cmds[i].Err()) {
 			unknown = append(unknown, id)
 		}
 	}
@@ -86,7 +87,7 @@ func (s *Store) inspectAll(ctx context.Context, ids []store.ID) []*redis.Cmd {
 	s.counters.scriptLoads.Add(1)
 	again := s.pipeInspect(ctx, s.scripts.inspect.Eval, unknown)
 	for i, cmd := range cmds {
-		if noScript(cmd.Err()) {
+		if redisconn.NoScript(cmd.Err()) {
 			cmds[i], again = again[0], again[1:]
 		}
 	}
@@ -102,6 +103,6 @@ func (s *Store) pipeInspect(ctx context.Context, run runner, ids []store.ID) []*
 	for i, id := range ids {
 		cmds[i] = run(ctx, pipe, []string{s.key(id)})
 	}
-	exec(ctx, pipe)
+	redisconn.Exec(ctx, pipe)
 	return cmds
 }

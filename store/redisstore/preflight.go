@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/reprise-go/reprise/internal/redisconn"
 	"github.com/reprise-go/reprise/store"
 )
 
@@ -24,6 +25,8 @@ const (
 	// maxReloadInterval is the longest acceptable time for which a cluster's
 	// client may go without looking at the map of slots.
 	maxReloadInterval = 10 * time.Second
+	// subscribeTimeout bounds the attempt to subscribe.
+	subscribeTimeout = 2 * time.Second
 )
 
 // Preflight implements [store.Preflighter]. It looks at the server, or at each
@@ -114,7 +117,7 @@ func (f *findings) checkInfo(
 	ctx context.Context, c redis.Cmdable, where, section, field string, check func(value, where string),
 ) error {
 	text, err := c.Info(ctx, section).Result()
-	if denied(err) {
+	if redisconn.Denied(err) {
 		f.unchecked("INFO %s is refused%s, so its %s is not known", section, where, field)
 		return nil
 	}
@@ -156,7 +159,7 @@ func (f *findings) checkPolicy(ctx context.Context, c redis.Cmdable, where strin
 	config, err := c.ConfigGet(ctx, name).Result()
 	policy, known := config[name]
 	switch {
-	case denied(err), err == nil && !known:
+	case redisconn.Denied(err), err == nil && !known:
 		f.unchecked("CONFIG GET %s is refused%s; make sure that it is noeviction", name, where)
 	case err != nil:
 		return err
@@ -171,7 +174,7 @@ func (f *findings) checkPolicy(ctx context.Context, c redis.Cmdable, where strin
 func (s *Store) probe(ctx context.Context, found *findings) error {
 	key := s.probeKey()
 	refused, err := s.run(ctx, s.rdb, s.scripts.probe, []string{key, key + ":probe"}).StringSlice()
-	if denied(err) {
+	if redisconn.Denied(err) {
 		found.fault("scripts cannot be run: %s; permit EVAL and EVALSHA on keys that begin with %q",
 			discreetProbe(err.Error(), key), s.namespace+":")
 		return nil
@@ -187,7 +190,7 @@ func (s *Store) probe(ctx context.Context, found *findings) error {
 // probeScan tries what a listing needs.
 func (s *Store) probeScan(ctx context.Context, found *findings) error {
 	err := s.rdb.Scan(ctx, 0, s.probeKey(), 1).Err()
-	if denied(err) {
+	if redisconn.Denied(err) {
 		found.unchecked("SCAN is refused, so records cannot be listed; permit it if they should be")
 		return nil
 	}
@@ -196,7 +199,7 @@ func (s *Store) probeScan(ctx context.Context, found *findings) error {
 
 // probeSubscribe tries what a watch needs.
 func (s *Store) probeSubscribe(ctx context.Context, found *findings) error {
-	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	ctx, cancel := context.WithTimeout(ctx, subscribeTimeout)
 	defer cancel()
 	sub := s.rdb.Subscribe(ctx)
 	defer func() { _ = sub.Close() }()
@@ -206,7 +209,7 @@ func (s *Store) probeSubscribe(ctx context.Context, found *findings) error {
 		if err == nil {
 			_, err = sub.Receive(ctx)
 		}
-		if denied(err) {
+		if redisconn.Denied(err) {
 			found.unchecked("SUBSCRIBE, UNSUBSCRIBE or PING is refused, so waiters are not woken and look again "+
 				"now and then; permit them on channels that begin with %q", s.namespace+":")
 			return nil
@@ -227,21 +230,6 @@ func (s *Store) probeKey() string {
 func discreetProbe(text, key string) string {
 	text, _, _ = strings.Cut(text, ", with args beginning with")
 	return strings.ReplaceAll(text, key, "the probe's key")
-}
-
-// denied reports that a server answered and does not permit, or know, the
-// command. Some replies are about the server or the connection instead and say
-// nothing about the command.
-func denied(err error) bool {
-	if !isReply(err) {
-		return false
-	}
-	for _, code := range [...]string{"NOAUTH", "WRONGPASS", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "BUSY", "max number"} {
-		if redis.HasErrorPrefix(err, code) {
-			return false
-		}
-	}
-	return true
 }
 
 func infoField(text, field string) (string, bool) {

@@ -3,66 +3,12 @@ package redisstore
 import (
 	"context"
 	"slices"
-	"time"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 
+	"github.com/reprise-go/reprise/internal/redisconn"
 	"github.com/reprise-go/reprise/store"
 )
-
-// Bounds of the reserved client. A caller's deadline is usually shorter; these
-// end a call without one. Repeating is left to the caller, who knows how much
-// of the lease is left.
-const (
-	reservedConnections = 4 // to a single server, or to each node of a cluster
-	reservedTimeout     = 2 * time.Second
-	reservedRedirects   = 3
-)
-
-// reserve makes the client for renewals from another's options. It does not
-// connect. What it cannot take apart is shared.
-func reserve(rdb redis.UniversalClient) (client redis.UniversalClient, own bool) {
-	switch c := rdb.(type) {
-	case *redis.Client:
-		return redis.NewClient(reservedOptions(*c.Options())), true
-	case *redis.ClusterClient:
-		return redis.NewClusterClient(reservedClusterOptions(*c.Options())), true
-	}
-	return rdb, false
-}
-
-// reservedOptions keeps where and how to connect (a Sentinel client's dialer
-// included) and replaces what decides how long things take.
-func reservedOptions(o redis.Options) *redis.Options {
-	o.PoolSize, o.PipelinePoolSize, o.MaxConcurrentDials = reservedConnections, -1, 0
-	o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns = 0, 0, 0
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = reservedTimeout, reservedTimeout, reservedTimeout
-	o.PoolTimeout, o.DialerRetries = reservedTimeout, 1
-	o.MaxRetries, o.ContextTimeoutEnabled = -1, true
-	o.Limiter = nil
-	o.ClientSideCacheConfig, o.ClientSideCache = nil, nil
-	// A hand-over announced by the server would relax the timeouts.
-	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	o.PushNotificationProcessor = nil
-	o.Dialer = undeterred(dialerOf(&o))
-	return &o
-}
-
-func reservedClusterOptions(o redis.ClusterOptions) *redis.ClusterOptions {
-	o.PoolSize, o.PipelinePoolSize, o.MaxConcurrentDials = reservedConnections, -1, 0
-	o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns = 0, 0, 0
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = reservedTimeout, reservedTimeout, reservedTimeout
-	o.PoolTimeout, o.DialerRetries = reservedTimeout, 1
-	o.MaxRetries, o.MaxRedirects, o.ContextTimeoutEnabled = -1, reservedRedirects, true
-	o.ReadOnly, o.RouteByLatency, o.RouteRandomly = false, false, false
-	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	o.PushNotificationProcessor = nil
-	o.Dialer = undeterred(dialerOf(&redis.Options{
-		Dialer: o.Dialer, DialTimeout: o.DialTimeout, TLSConfig: o.TLSConfig,
-	}))
-	return &o
-}
 
 // Renew implements [store.Store]: on a single server one round trip for each
 // 128 renewals; on a cluster one for each node, side by side.
@@ -118,7 +64,7 @@ func (s *Store) renewEach(ctx context.Context, renewals []store.Renewal, batch [
 	cmds := s.pipeRenew(ctx, s.scripts.renew.EvalSha, renewals, batch)
 	var unknown []int
 	for n, i := range batch {
-		if noScript(cmds[n].Err()) {
+		if redisconn.NoScript(cmds[n].Err()) {
 			unknown = append(unknown, i)
 			continue
 		}
@@ -140,7 +86,7 @@ func (s *Store) pipeRenew(ctx context.Context, run runner, renewals []store.Rene
 	for n, i := range batch {
 		cmds[n] = run(ctx, pipe, []string{s.key(renewals[i].ID)}, renewArgs(renewals[i])...)
 	}
-	exec(ctx, pipe)
+	redisconn.Exec(ctx, pipe)
 	return cmds
 }
 

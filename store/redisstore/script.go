@@ -4,12 +4,12 @@ import (
 	"context"
 	"embed"
 	"path"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/reprise-go/reprise/internal/redisconn"
 	"github.com/reprise-go/reprise/store"
 )
 
@@ -49,15 +49,9 @@ func source(name string) string {
 	return string(text)
 }
 
-// run runs a script. A server that does not know it, because it has been
-// started, flushed or promoted since, gets its text, once.
+// run runs a script, and sends its text where a server does not know it.
 func (s *Store) run(ctx context.Context, c redis.Scripter, sc *redis.Script, keys []string, args ...any) *redis.Cmd {
-	cmd := sc.EvalSha(ctx, c, keys, args...)
-	if !noScript(cmd.Err()) {
-		return cmd
-	}
-	s.counters.scriptLoads.Add(1)
-	return sc.Eval(ctx, c, keys, args...)
+	return redisconn.Run(ctx, c, &s.counters.scriptLoads, sc, keys, args...)
 }
 
 // runAndGet runs a script and then GETs its key, in one round trip. The two are
@@ -65,7 +59,7 @@ func (s *Store) run(ctx context.Context, c redis.Scripter, sc *redis.Script, key
 // not resend an unknown script inside a pipeline, so that is done here.
 func (s *Store) runAndGet(ctx context.Context, sc *redis.Script, key string, args ...any) (*redis.Cmd, *redis.StringCmd) {
 	reply, body := s.pipeGet(ctx, sc.EvalSha, key, args)
-	if noScript(reply.Err()) {
+	if redisconn.NoScript(reply.Err()) {
 		s.counters.scriptLoads.Add(1)
 		reply, body = s.pipeGet(ctx, sc.Eval, key, args)
 	}
@@ -78,21 +72,8 @@ func (s *Store) pipeGet(ctx context.Context, run runner, key string, args []any)
 	pipe := s.rdb.Pipeline()
 	reply := run(ctx, pipe, []string{key}, args...)
 	body := pipe.Get(ctx, key)
-	exec(ctx, pipe)
+	redisconn.Exec(ctx, pipe)
 	return reply, body
-}
-
-// exec runs a pipeline and sees to it that each command has its own error.
-// go-redis sets none when it could not log in to the server, which would make
-// the commands look as if they had brought nothing.
-func exec(ctx context.Context, pipe redis.Pipeliner) {
-	cmds, err := pipe.Exec(ctx)
-	if err == nil || slices.ContainsFunc(cmds, func(c redis.Cmder) bool { return c.Err() != nil }) {
-		return
-	}
-	for _, cmd := range cmds {
-		cmd.SetErr(err)
-	}
 }
 
 // Words of scripts that are no verdict of the contract.

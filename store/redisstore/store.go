@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/reprise-go/reprise/internal/redisconn"
 	"github.com/reprise-go/reprise/store"
 )
 
@@ -24,8 +25,8 @@ type Store struct {
 	namespace string
 	log       *slog.Logger
 	scripts   scripts
-	clusters  clusters
-	listener  *listener
+	clusters  redisconn.Clusters
+	listener  *redisconn.Listener
 	counters  counters
 	closed    atomic.Bool
 }
@@ -64,9 +65,9 @@ func New(rdb redis.UniversalClient, opts ...Option) (*Store, error) {
 		log:       set.logger,
 		scripts:   newScripts(),
 	}
-	s.renewals, s.reserved = reserve(rdb)
-	s.clusters = newClusters(s.rdb, s.renewals)
-	s.listener = newListener(s.rdb.Subscribe, s.unheard)
+	s.renewals, s.reserved = redisconn.Reserve(rdb)
+	s.clusters = redisconn.NewClusters(s.rdb, s.renewals)
+	s.listener = redisconn.NewListener(s.rdb.Subscribe, s.unheard)
 	return s, nil
 }
 
@@ -170,7 +171,7 @@ func (s *Store) Stats() Stats {
 		LargeFallbacks: s.counters.largeFallbacks.Load(),
 		ScriptLoads:    s.counters.scriptLoads.Load(),
 		ClaimsRepeated: s.counters.claimsRepeated.Load(),
-		MapReloads:     s.clusters.reloads.Load(),
+		MapReloads:     s.clusters.Reloads(),
 		ListenFailures: s.counters.listenFailures.Load(),
 	}
 }
@@ -187,7 +188,7 @@ func (s *Store) Close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
-	s.listener.close()
+	s.listener.Close()
 	if !s.reserved {
 		return nil
 	}

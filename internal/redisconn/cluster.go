@@ -1,4 +1,4 @@
-package redisstore
+package redisconn
 
 import (
 	"context"
@@ -15,19 +15,21 @@ import (
 // them all.
 const reloadPause = 200 * time.Millisecond
 
-// clusters asks for a cluster's map of slots when a node fails. go-redis itself
+// Clusters asks for a cluster's map of slots when a node fails. go-redis itself
 // does not do that when a connection is refused: after the crash of a master it
 // would go on trying the dead one until the next periodic reload, a minute by
 // default, though its replica was promoted after seconds.
-type clusters struct {
+type Clusters struct {
 	clients []*redis.ClusterClient
 	started time.Time
 	last    *atomic.Int64 // of a reload, since started
 	reloads *atomic.Int64
 }
 
-func newClusters(clients ...redis.UniversalClient) clusters {
-	c := clusters{started: time.Now(), last: new(atomic.Int64), reloads: new(atomic.Int64)}
+// NewClusters returns what asks the clients for their maps, those of them that are
+// of a cluster.
+func NewClusters(clients ...redis.UniversalClient) Clusters {
+	c := Clusters{started: time.Now(), last: new(atomic.Int64), reloads: new(atomic.Int64)}
 	for _, client := range clients {
 		if cluster, ok := client.(*redis.ClusterClient); ok {
 			c.clients = append(c.clients, cluster)
@@ -36,9 +38,9 @@ func newClusters(clients ...redis.UniversalClient) clusters {
 	return c
 }
 
-// suspect has the map loaded again, in the background, if err may come from a
-// node that is gone or was demoted.
-func (c *clusters) suspect(ctx context.Context, err error, log *slog.Logger) {
+// Suspect has the map loaded again, in the background, if err may come from a
+// node that is gone or was demoted. It may be called concurrently.
+func (c *Clusters) Suspect(ctx context.Context, err error, log *slog.Logger) {
 	if len(c.clients) == 0 || !nodeTrouble(err) {
 		return
 	}
@@ -53,6 +55,9 @@ func (c *clusters) suspect(ctx context.Context, err error, log *slog.Logger) {
 	}
 }
 
+// Reloads counts how often the maps were asked for.
+func (c *Clusters) Reloads() int64 { return c.reloads.Load() }
+
 // nodeTrouble reports an error of the way to a node, or one by which a node says
 // that it is not, or no longer, the one to ask.
 func nodeTrouble(err error) bool {
@@ -61,5 +66,5 @@ func nodeTrouble(err error) bool {
 			return true
 		}
 	}
-	return !isReply(err) && !errors.Is(err, context.Canceled) && !errors.Is(err, redis.ErrPoolTimeout)
+	return !IsReply(err) && !errors.Is(err, context.Canceled) && !errors.Is(err, redis.ErrPoolTimeout)
 }

@@ -1,4 +1,4 @@
-package redisstore
+package redisconn
 
 import (
 	"context"
@@ -37,10 +37,11 @@ const (
 // errSilent: a connection seems to be there and brings nothing.
 var errSilent = errors.New("redis does not answer PING on the connection for notifications")
 
-// listener hears what is published about the records that somebody watches. All
+// Listener hears what is published on the channels that somebody watches. All
 // its work on the network is done by one goroutine, which is there while there
-// are watches, and by one more, which reads.
-type listener struct {
+// are watches, and by one more, which reads. All methods may be called
+// concurrently. Create one with [NewListener].
+type Listener struct {
 	open    func(ctx context.Context, channels ...string) *redis.PubSub
 	unheard func(ctx context.Context, err error, first bool)
 	wake    chan struct{} // there is something in the queue
@@ -59,14 +60,17 @@ type listener struct {
 	retryAt  time.Time
 }
 
-func newListener(
+// NewListener returns a listener that subscribes by open, which is a client's
+// Subscribe. It does not connect. Unheard is called, on the listener's goroutine,
+// for each failure of the connection, and told whether it is the first of a row.
+func NewListener(
 	open func(context.Context, ...string) *redis.PubSub, unheard func(context.Context, error, bool),
-) *listener {
-	return &listener{open: open, unheard: unheard, wake: make(chan struct{}, 1)}
+) *Listener {
+	return &Listener{open: open, unheard: unheard, wake: make(chan struct{}, 1)}
 }
 
 // start starts the goroutine if it is not there. The lock is held.
-func (l *listener) start() {
+func (l *Listener) start() {
 	if l.cancel != nil {
 		return
 	}
@@ -78,10 +82,10 @@ func (l *listener) start() {
 	})
 }
 
-// close ends all watches and waits for the goroutines. A command that is under
+// Close ends all watches and waits for the goroutines. A command that is under
 // way is not interrupted, so this may take sendTimeout or as long as the
 // client's own timeouts allow.
-func (l *listener) close() {
+func (l *Listener) Close() {
 	l.mu.Lock()
 	l.closed = true
 	cancel := l.cancel
@@ -96,7 +100,7 @@ func (l *listener) close() {
 }
 
 // run holds one line after the other until nobody watches.
-func (l *listener) run(ctx context.Context) {
+func (l *Listener) run(ctx context.Context) {
 	for l.needed(ctx) {
 		since := time.Now()
 		err := l.hold(ctx)
@@ -114,7 +118,7 @@ func (l *listener) run(ctx context.Context) {
 
 // needed waits until a line may be opened. It returns false, and leaves room for
 // another goroutine, when none has to be.
-func (l *listener) needed(ctx context.Context) bool {
+func (l *Listener) needed(ctx context.Context) bool {
 	for {
 		if l.resign(ctx) {
 			return false
@@ -134,7 +138,7 @@ func (l *listener) needed(ctx context.Context) bool {
 
 // resign reports that the goroutine is to end. A watch that comes later starts
 // another.
-func (l *listener) resign(ctx context.Context) bool {
+func (l *Listener) resign(ctx context.Context) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.watches > 0 && ctx.Err() == nil {
@@ -146,10 +150,10 @@ func (l *listener) resign(ctx context.Context) bool {
 }
 
 // stumble decides when to try again.
-func (l *listener) stumble(ctx context.Context, err error) {
+func (l *Listener) stumble(ctx context.Context, err error) {
 	l.failures++
 	pause := min(firstPause<<min(l.failures-1, 10), longestPause)
-	if denied(err) {
+	if Denied(err) {
 		pause = refusedPause
 	}
 	// Many processes may have lost the same server at the same moment.
@@ -158,7 +162,7 @@ func (l *listener) stumble(ctx context.Context, err error) {
 }
 
 // hold opens a line and serves it. Without an error, nobody watches any more.
-func (l *listener) hold(ctx context.Context) error {
+func (l *Listener) hold(ctx context.Context) error {
 	c := &line{sub: l.open(ctx), over: make(chan struct{})}
 	defer l.forget()
 	// The first command connects, so that there is something to read from. That
@@ -178,7 +182,7 @@ func (l *listener) hold(ctx context.Context) error {
 }
 
 // serve sends what is to be sent and sees that the line is alive.
-func (l *listener) serve(ctx context.Context, c *line) error {
+func (l *Listener) serve(ctx context.Context, c *line) error {
 	look := time.NewTicker(pulse)
 	defer look.Stop()
 	for {
@@ -203,7 +207,7 @@ func (l *listener) serve(ctx context.Context, c *line) error {
 }
 
 // transmit sends the commands that are due.
-func (l *listener) transmit(ctx context.Context, c *line) error {
+func (l *Listener) transmit(ctx context.Context, c *line) error {
 	leave, join := l.take()
 	for channels := range slices.Chunk(leave, maxChannels) {
 		if err := send(ctx, c.sub.Unsubscribe, channels...); err != nil {
@@ -224,7 +228,7 @@ func send(ctx context.Context, command func(context.Context, ...string) error, w
 	return command(ctx, words...)
 }
 
-func (l *listener) idle() bool {
+func (l *Listener) idle() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.watches == 0 && time.Since(l.left) >= linger
@@ -233,7 +237,7 @@ func (l *listener) idle() bool {
 // feel takes the line's pulse. go-redis would do that in its own way: it sends
 // PINGs and does not look whether they are answered, so that a connection over
 // which nothing comes stays in use until the kernel gives it up.
-func (l *listener) feel(ctx context.Context, c *line) error {
+func (l *Listener) feel(ctx context.Context, c *line) error {
 	l.mu.Lock()
 	heard := c.heard
 	c.heard = false
@@ -262,7 +266,7 @@ type line struct {
 }
 
 // read passes on what comes over the line until it breaks or is closed.
-func (c *line) read(l *listener) {
+func (c *line) read(l *Listener) {
 	defer close(c.over)
 	// go-redis answers an error by dialling again at once, under the lock that
 	// closing needs. A context that has ended makes that fail; reading does not
