@@ -115,6 +115,25 @@ func (l *Lease[T]) Confirmed() int64 {
 	return l.confirmed
 }
 
+// Confirm notes a confirmation that the holder itself asked for, by a command
+// sent at since, read with [time.Now] BEFORE sending it, and the backend's own
+// time of it. It is one like the watchdog's: it moves the deadline, never
+// backwards. It reports whether the lease was neither ended nor lost before.
+func (l *Lease[T]) Confirm(since time.Time, confirmed int64) bool {
+	w := l.dog
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if l.state != watched {
+		return false
+	}
+	now := w.clock.now()
+	sent := w.clock.at(since)
+	sent.mono = min(sent.mono, now.mono)
+	w.confirm(l, &call[T]{sent: sent}, confirmed, now)
+	w.nudge(w.nextWake(now))
+	return true
+}
+
 // End stops the watch; replies for the lease that are still under way are
 // ignored. It reports whether the lease was not lost before: after true, Lost
 // has not been and will not be called. After false it may still be running.
