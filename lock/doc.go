@@ -1,0 +1,51 @@
+// Package lock is a distributed lock that says in time when it is lost.
+//
+//	backend, err := redislock.New(rdb)
+//	if err != nil {
+//		return err
+//	}
+//	defer backend.Close()
+//	locker, err := lock.New(backend)
+//	if err != nil {
+//		return err
+//	}
+//	defer locker.Close()
+//
+//	err = locker.Do(ctx, "invoices:2026-11", func(ctx context.Context) error {
+//		held, _ := lock.FromContext(ctx)
+//		return closeBooks(ctx, held.Token()) // ctx ends if the lock is lost
+//	})
+//
+// # What it promises
+//
+//   - At most one holder at a time, as far as the backend keeps what it
+//     acknowledged (see its package).
+//   - A lock is a lease. A living holder's is renewed in the background, in
+//     batches, until it is released, was lost, or [MaxHold] has passed; a dead
+//     holder's ends by itself.
+//   - The loss of a lease is heard: its context ends, with a cause that wraps
+//     [ErrLost], before the backend can give the lock to another holder, also
+//     while calls of the backend hang. Every lease counts from the moment before
+//     the command was sent, by the monotonic clock.
+//   - A reply that gets lost is no false [ErrHeld]: every acquisition has an
+//     owner, drawn before the first try, and is recognised when it is sent again.
+//   - A claim whose outcome is not known leaves nothing behind: it is released in
+//     the background until the backend has confirmed that, or one lease has
+//     passed.
+//   - Waiters of one process for one lock ask together and get it in the order of
+//     their arrival. A backend that notifies wakes them when it is released.
+//   - Everything is bounded: calls, waits, waiters, what is repeated.
+//
+// # What it does not promise
+//
+// A process that does not run cannot be told anything. After a pause longer than
+// its lease a holder runs on until it hears, beside the next one. Only what the
+// lock protects can refuse it, by the fencing token ([Lease.Token]), where the
+// backend gives one. [Lease.Held] right before a step narrows the gap and does
+// not close it.
+//
+// A function that ignores its context is not stopped.
+//
+// Locks are not re-entrant, not shared between readers, and fair only within a
+// process.
+package lock
