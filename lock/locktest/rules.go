@@ -86,9 +86,9 @@ func claimRules() []rule {
 			},
 		},
 		{
-			name: "claim/one wins",
-			rule: "of owners that claim at once at most one gets the lock, and exactly one where no majority has to be won",
-			why:  "reading and writing in two steps lets two in",
+			name:  "claim/one wins",
+			rule:  "of owners that claim at once at most one gets the lock, and exactly one where no majority has to be won",
+			why:   "reading and writing in two steps lets two in",
 			check: checkOneWins,
 		},
 	}
