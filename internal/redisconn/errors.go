@@ -1,7 +1,9 @@
 package redisconn
 
 import (
+	"context"
 	"errors"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -31,4 +33,17 @@ func Denied(err error) bool {
 		}
 	}
 	return true
+}
+
+// EndOf returns why a context ended. A deadline that ends a command is a network
+// timeout to go-redis, which does not match context.DeadlineExceeded, and which
+// may come a moment before the context's own timer.
+func EndOf(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
+	}
+	return nil
 }

@@ -10,7 +10,7 @@ import (
 
 // rules returns all cases in the order in which they run.
 func rules() []rule {
-	return slices.Concat(claimRules(), tokenRules(), renewRules(), releaseRules(), callRules(), watchRules(), lockerRules())
+	return slices.Concat(claimRules(), laterClaimRules(), tokenRules(), renewRules(), releaseRules(), callRules(), watchRules(), lockerRules())
 }
 
 func claimRules() []rule {
@@ -54,6 +54,11 @@ func claimRules() []rule {
 				c.held()
 			},
 		},
+	}
+}
+
+func laterClaimRules() []rule {
+	return []rule{
 		{
 			name: "claim/after a lapse",
 			rule: "a lock whose lease has lapsed is free, and its old owner has no say in it any more",

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/reprise-go/reprise/internal/redisconn"
 	"github.com/reprise-go/reprise/store"
@@ -45,7 +44,7 @@ func (u *unavailable) Unwrap() []error { return u.causes }
 
 func (s *Store) unavailable(ctx context.Context, event string, id store.ID, cause error) error {
 	causes := []error{store.ErrUnavailable, cause}
-	if ended := endOf(ctx); ended != nil && !errors.Is(cause, ended) {
+	if ended := redisconn.EndOf(ctx); ended != nil && !errors.Is(cause, ended) {
 		causes = append(causes, ended)
 	}
 	if event == (store.Claim{}).Name() && outOfMemory(cause) {
@@ -58,19 +57,6 @@ func (s *Store) unavailable(ctx context.Context, event string, id store.ID, caus
 // it has written anything.
 func outOfMemory(cause error) bool {
 	return redisconn.IsReply(cause) && strings.Contains(cause.Error(), "OOM command not allowed")
-}
-
-// endOf returns why a context ended. A deadline that ends a command is a network
-// timeout to go-redis, which does not match context.DeadlineExceeded, and which
-// may come a moment before the context's own timer.
-func endOf(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
-		return context.DeadlineExceeded
-	}
-	return nil
 }
 
 // failed turns the error of a command into one of the contract's, and has a

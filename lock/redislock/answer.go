@@ -1,0 +1,109 @@
+package redislock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/reprise-go/reprise/internal/redisconn"
+	"github.com/reprise-go/reprise/lock"
+)
+
+// ErrUnreadable: there is something under the lock's name in Redis that this
+// version does not understand. It stays untouched, and the lock cannot be taken.
+var ErrUnreadable = errors.New("not a lock that can be read")
+
+// The words of the scripts.
+const (
+	wordAcquired   = "acquired"
+	wordHeld       = "held"
+	wordEnded      = "ended"
+	wordDone       = "done"
+	wordLost       = "lost"
+	wordUnreadable = "unreadable"
+)
+
+// answer is what a script returns about one lock.
+type answer struct{ word, detail string }
+
+// parse reads an answer, and makes sure that it is not another request's.
+func parse(value any, owner lock.Owner) (answer, error) {
+	parts, ok := value.([]any)
+	if !ok || len(parts) != 3 {
+		return answer{}, errReply
+	}
+	word, ok1 := parts[0].(string)
+	asker, ok2 := parts[1].(string)
+	detail, ok3 := parts[2].(string)
+	switch {
+	case !ok1 || !ok2 || !ok3:
+		return answer{}, errReply
+	case asker != owner.String():
+		return answer{}, errors.New("redis answered another request")
+	case word == wordUnreadable:
+		return answer{}, fmt.Errorf("%w: its %s is wrong", ErrUnreadable, detail)
+	}
+	return answer{word, detail}, nil
+}
+
+func (a answer) reply() (lock.Reply, error) {
+	if a.word == wordEnded {
+		return lock.Reply{Verdict: lock.Ended}, nil
+	}
+	n, err := strconv.ParseInt(a.detail, 10, 64)
+	if err != nil || n <= 0 {
+		return lock.Reply{}, errReply
+	}
+	switch a.word {
+	case wordAcquired:
+		return lock.Reply{Verdict: lock.Acquired, Token: lock.Token(n)}, nil
+	case wordHeld:
+		return lock.Reply{Verdict: lock.Held, Left: time.Duration(n) * time.Microsecond}, nil
+	}
+	return lock.Reply{}, errReply
+}
+
+// callError is a call that brought no definite answer. Its text leaves out
+// whatever a server may quote of a request; its causes stay reachable by
+// errors.Is and errors.As.
+type callError struct {
+	call   string
+	id     lock.ID
+	causes []error
+}
+
+// Error says what failed and why, without any part of a request.
+func (e *callError) Error() string {
+	return fmt.Sprintf("redislock: %s of %s: %s", e.call, e.id.Short(), discreet(e.id, e.causes[0]))
+}
+
+// Unwrap returns the causes.
+func (e *callError) Unwrap() []error { return e.causes }
+
+func notExecuted(call string, id lock.ID, cause error) error {
+	return &callError{call: call, id: id, causes: []error{cause, lock.ErrNotExecuted}}
+}
+
+// failed turns the error of a call into one that says what is known, and has a
+// cluster's map loaded again where that may be the reason.
+func (b *Backend) failed(ctx context.Context, call string, id lock.ID, cause error) error {
+	if errors.Is(cause, ErrUnreadable) {
+		return notExecuted(call, id, cause)
+	}
+	b.clusters.Suspect(ctx, cause, b.log)
+	causes := []error{cause}
+	if ended := redisconn.EndOf(ctx); ended != nil && !errors.Is(cause, ended) {
+		causes = append(causes, ended)
+	}
+	return &callError{call: call, id: id, causes: causes}
+}
+
+// discreet returns an error's text without what a server quotes of a request: the
+// arguments of a command that it does not know, the name of a key.
+func discreet(id lock.ID, err error) string {
+	text, _, _ := strings.Cut(err.Error(), ", with args beginning with")
+	return strings.ReplaceAll(text, id.String(), id.Short())
+}
