@@ -111,6 +111,10 @@ func (a *asker) ask() (more bool) {
 		return false
 	}
 	t := a.send()
+	if t.err == nil && t.reply.Verdict == Ended { // a claim came late, after its release
+		a.draw()
+		t = a.send()
+	}
 	switch {
 	case t.acquired():
 		if !a.hand(t) {
@@ -120,9 +124,10 @@ func (a *asker) ask() (more bool) {
 		a.note(t.toOthers(a.locker.opts.lease))
 	case t.held():
 		a.refused = time.Now()
-		a.unclear = false // the lock is not this owner's
+		// A backend of several servers may just be taking back what it had of it.
+		a.draw()
 		a.note(t)
-	case t.err == nil: // ended: a claim that came late, after its release
+	case t.err == nil: // ended once more, which makes no sense
 		a.draw()
 	case a.heard && !errors.Is(t.err, ErrInvalid):
 		a.note(t)

@@ -18,7 +18,8 @@ type Backend interface {
 	// Acquire takes the lock of id for the claim's owner if it is free or its
 	// lease has lapsed. An owner that asks again gets its own lock again, with
 	// the same token and a lease counted anew, and [Ended] once it has been
-	// released. Ctx bounds the call; one that has ended already executes nothing.
+	// released. After [Held] an owner does not ask again. Ctx bounds the call; one
+	// that has ended already executes nothing.
 	Acquire(ctx context.Context, id ID, claim Claim) (Reply, error)
 
 	// Renew gives each lock a whole lease from now, if its owner holds it and
