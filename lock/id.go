@@ -13,7 +13,11 @@ type ID [sha256.Size]byte
 func NewID(key string) ID { return sha256.Sum256([]byte(key)) }
 
 // String returns the digest as 64 lower-case hex digits.
-func (id ID) String() string { return hex.EncodeToString(id[:]) }
+func (id ID) String() string {
+	var digits [2 * len(ID{})]byte
+	hex.Encode(digits[:], id[:])
+	return string(digits[:])
+}
 
 // Short returns the first eight hex digits, which is what errors, logs and hooks
 // carry: enough to find a lock by, too few to test guesses of its key against.
@@ -32,7 +36,11 @@ func NewOwner() Owner {
 }
 
 // String returns the owner as 32 lower-case hex digits.
-func (o Owner) String() string { return hex.EncodeToString(o[:]) }
+func (o Owner) String() string {
+	var digits [2 * len(Owner{})]byte
+	hex.Encode(digits[:], o[:])
+	return string(digits[:])
+}
 
 // Token is a fencing token: larger for every acquisition of a lock than for any
 // earlier one that the backend remembers. Hand it to whatever the lock protects,

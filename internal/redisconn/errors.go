@@ -10,7 +10,7 @@ import (
 
 // NoScript reports a script that the server does not know.
 func NoScript(err error) bool {
-	return errors.Is(err, redis.ErrNoScript) || redis.HasErrorPrefix(err, "NOSCRIPT")
+	return err != nil && (errors.Is(err, redis.ErrNoScript) || redis.HasErrorPrefix(err, "NOSCRIPT"))
 }
 
 // IsReply reports an error that a server answered, as against one of the way

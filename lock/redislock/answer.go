@@ -16,37 +16,36 @@ import (
 // version does not understand. It stays untouched, and the lock cannot be taken.
 var ErrUnreadable = errors.New("not a lock that can be read")
 
-// The words of the scripts.
+// The letters of the scripts.
 const (
-	wordAcquired   = "acquired"
-	wordHeld       = "held"
-	wordEnded      = "ended"
-	wordDone       = "done"
-	wordLost       = "lost"
-	wordUnreadable = "unreadable"
+	wordAcquired   = 'A'
+	wordHeld       = 'H'
+	wordEnded      = 'E'
+	wordDone       = 'D'
+	wordLost       = 'L'
+	wordUnreadable = 'U'
 )
 
 // answer is what a script returns about one lock.
-type answer struct{ word, detail string }
+type answer struct {
+	word   byte
+	detail string
+}
 
 // parse reads an answer, and makes sure that it is not another request's.
-func parse(value any, owner lock.Owner) (answer, error) {
-	parts, ok := value.([]any)
-	if !ok || len(parts) != 3 {
+func parse(value any, owner string) (answer, error) {
+	text, ok := value.(string)
+	if !ok || len(text) < 1+len(owner) {
 		return answer{}, errReply
 	}
-	word, ok1 := parts[0].(string)
-	asker, ok2 := parts[1].(string)
-	detail, ok3 := parts[2].(string)
+	a := answer{word: text[0], detail: text[1+len(owner):]}
 	switch {
-	case !ok1 || !ok2 || !ok3:
-		return answer{}, errReply
-	case asker != owner.String():
-		return answer{}, errors.New("redis answered another request")
-	case word == wordUnreadable:
-		return answer{}, fmt.Errorf("%w: its %s is wrong", ErrUnreadable, detail)
+	case text[1:1+len(owner)] != owner:
+		return answer{}, errForeign
+	case a.word == wordUnreadable:
+		return answer{}, fmt.Errorf("%w: its %s is wrong", ErrUnreadable, a.detail)
 	}
-	return answer{word, detail}, nil
+	return a, nil
 }
 
 func (a answer) reply() (lock.Reply, error) {

@@ -3,7 +3,9 @@ package redislock
 import (
 	"context"
 	"embed"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strconv"
 	"sync/atomic"
@@ -28,6 +30,8 @@ type Backend struct {
 
 	namespace string
 	trace     time.Duration
+	traceWord any // in ms
+	words     atomic.Pointer[words]
 	log       *slog.Logger
 
 	acquire, renew, release *redis.Script
@@ -67,6 +71,7 @@ func New(rdb redis.UniversalClient, opts ...Option) (*Backend, error) {
 		rdb:       rdb,
 		namespace: set.namespace,
 		trace:     set.trace,
+		traceWord: millis(set.trace),
 		log:       set.logger,
 		acquire:   script("acquire"),
 		renew:     script("renew"),
@@ -94,8 +99,8 @@ func (b *Backend) Acquire(ctx context.Context, id lock.ID, claim lock.Claim) (lo
 	if claim.Wait {
 		wait = "1"
 	}
-	answer, err := b.run(ctx, b.acquire, id, claim.Owner,
-		claim.Owner.String(), micros(claim.Lease), b.life(claim.Lease), wait)
+	owner, words := claim.Owner.String(), b.wordsOf(claim.Lease)
+	answer, err := b.run(ctx, b.acquire, id, owner, owner, words.lease, words.life, wait)
 	if err != nil {
 		return lock.Reply{}, b.failed(ctx, "acquire", id, err)
 	}
@@ -111,7 +116,11 @@ func (b *Backend) Release(ctx context.Context, id lock.ID, owner lock.Owner) (he
 	if err := b.ready(ctx); err != nil {
 		return false, notExecuted("release", id, err)
 	}
-	answer, err := b.run(ctx, b.release, id, owner, owner.String(), millis(b.trace))
+	own := owner.String()
+	answer, err := b.run(ctx, b.release, id, own, own, b.traceWord)
+	if err == nil && answer.word != wordDone && answer.word != wordLost {
+		err = errReply
+	}
 	if err != nil {
 		return false, b.failed(ctx, "release", id, err)
 	}
@@ -119,7 +128,7 @@ func (b *Backend) Release(ctx context.Context, id lock.ID, owner lock.Owner) (he
 }
 
 func (b *Backend) run(
-	ctx context.Context, sc *redis.Script, id lock.ID, owner lock.Owner, args ...any,
+	ctx context.Context, sc *redis.Script, id lock.ID, owner string, args ...any,
 ) (answer, error) {
 	value, err := redisconn.Run(ctx, b.rdb, &b.loads, sc, []string{b.key(id)}, args...).Result()
 	if err != nil {
@@ -199,14 +208,35 @@ func (b *Backend) ready(ctx context.Context) error {
 
 // key returns the name of a record. The braces make the digest alone decide the
 // cluster slot.
-func (b *Backend) key(id lock.ID) string { return b.namespace + ":{" + id.String() + "}" }
+func (b *Backend) key(id lock.ID) string {
+	name := make([]byte, 0, 160)
+	name = append(name, b.namespace...)
+	name = append(name, ":{"...)
+	name = hex.AppendEncode(name, id[:])
+	return string(append(name, '}'))
+}
 
-// life is how long Redis keeps the record of a held lock: the lease is a field of
-// it, and its lapse leaves a trace.
-func (b *Backend) life(lease time.Duration) string { return millis(lease + b.trace) }
+// words are a lease as the scripts want it. One locker asks for the same always, so
+// the last is kept.
+type words struct {
+	of time.Duration
+	// Life is how long Redis keeps the record of a held lock: the lease is a field
+	// of it, and its lapse leaves a trace.
+	lease, life any
+}
 
-func micros(d time.Duration) string { return strconv.FormatInt(d.Microseconds(), 10) }
+func (b *Backend) wordsOf(lease time.Duration) *words {
+	last := b.words.Load()
+	if last == nil || last.of != lease {
+		last = &words{lease, fmt.Sprintf("%016d", lease.Microseconds()), millis(lease + b.trace)}
+		b.words.Store(last)
+	}
+	return last
+}
 
 func millis(d time.Duration) string { return strconv.FormatInt(max(d.Milliseconds(), 1), 10) }
 
-var errReply = errors.New("redis answered something else than was asked")
+var (
+	errReply   = errors.New("redis answered something else than was asked")
+	errForeign = errors.New("redis answered another request")
+)

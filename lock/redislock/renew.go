@@ -101,7 +101,7 @@ func (b *Backend) renewedBy(ctx context.Context, r lock.Renewal, cmd *redis.Cmd)
 }
 
 func (b *Backend) renewed(ctx context.Context, r lock.Renewal, value any) lock.RenewResult {
-	a, err := parse(value, r.Owner)
+	a, err := parse(value, r.Owner.String())
 	if err == nil && a.word != wordDone && a.word != wordLost {
 		err = errReply
 	}
@@ -120,5 +120,6 @@ func (b *Backend) failedAll(ctx context.Context, batch []lock.Renewal, err error
 }
 
 func (b *Backend) renewArgs(r lock.Renewal) []any {
-	return []any{r.Owner.String(), micros(r.Lease), b.life(r.Lease)}
+	words := b.wordsOf(r.Lease)
+	return []any{r.Owner.String(), words.lease, words.life}
 }

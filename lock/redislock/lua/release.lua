@@ -3,8 +3,8 @@
 --
 -- KEYS    1 the record
 -- ARGV    1 owner, 2 time to live of the trace in ms
--- Returns {verdict, owner, field that is unreadable}: 'done' if the owner held the
---         lock up to its release, else 'lost'
+-- Returns D owner (done: the owner held the lock up to its release), L owner (lost:
+--         it did not), or U owner field (unreadable)
 --
 -- Idempotent: a second run finds the trace of the first and answers the same. The
 -- trace keeps the token, so that the next one is larger, and the owner, so that
@@ -12,22 +12,24 @@
 
 local key, owner, ttl = KEYS[1], ARGV[1], ARGV[2]
 
-local function answer(verdict, detail)
-  return {verdict, owner, detail or ''}
-end
-
 local raw, bad = read(key)
-if bad then return answer('unreadable', bad) end
+if bad then return 'U' .. owner .. bad end
 local mine, rest = raw and sub(raw, 56, 87) == owner, left(raw)
-if rest > 0 and not mine then return answer('lost') end
-if mine and sub(raw, 5, 5) == 'T' then
-  return answer(sub(raw, 7, 7) == '1' and 'done' or 'lost')
-end
+if rest > 0 and not mine then return 'L' .. owner end
 
-local held = mine and rest > 0
-local token = now
-if raw then token = math.max(now, number(raw, 8)) end
-save(key, text('T', '0', held and '1' or '0', token, now, 0, owner), ttl)
+local held, waiters = mine and rest > 0, raw and sub(raw, 6, 6) == '1'
+-- A full Redis refuses the writes of a script only up to its first one, and never
+-- refuses PEXPIRE, also of an absent key: so that comes first.
+if mine and sub(raw, 5, 5) == 'T' then
+  held, waiters = sub(raw, 7, 7) == '1', false
+elseif held then
+  call('PEXPIRE', key, ttl)
+  call('SETRANGE', key, 4, 'T01')
+else
+  local token = raw and math.max(now, number(raw, 8)) or now
+  call('PEXPIRE', key, ttl)
+  call('SET', key, record('T00', token, now, '0000000000000000', owner), 'PX', ttl)
+end
 -- What is decided stays decided when the user may not publish.
-if raw and sub(raw, 6, 6) == '1' then redis.pcall('PUBLISH', key, '') end
-return answer(held and 'done' or 'lost')
+if waiters then pcall('PUBLISH', key, '') end
+return (held and 'D' or 'L') .. owner

@@ -1,24 +1,27 @@
 -- renew gives held locks a whole lease from now, many at once.
 --
 -- KEYS    the records
--- ARGV    three for each record: owner, lease in µs, time to live in ms
--- Returns for each record {verdict, owner, field that is unreadable}. One record
---         that cannot be read does not disturb the others.
+-- ARGV    three for each record: owner, lease in µs, 16 digits, time to live
+--         in ms
+-- Returns for each record D owner (done), L owner (lost), or U owner field
+--         (unreadable). One record that cannot be read does not disturb the others.
 --
 -- Idempotent: a second run sets the same lease again, counted from later. It acts
--- on a lock that the owner holds only, so one that arrives late revives nothing.
+-- on a lock that the owner holds only, so one that arrives late revives nothing. A
+-- full Redis refuses the writes of a script only up to its first one, and never
+-- refuses PEXPIRE: so that comes first.
 
 local function renew(key, owner, lease, ttl)
   local raw, bad = read(key)
-  if bad then return {'unreadable', owner, bad} end
-  if left(raw) == 0 or sub(raw, 56, 87) ~= owner then return {'lost', owner, ''} end
-  redis.call('PEXPIRE', key, ttl)
-  redis.call('SETRANGE', key, 23, decimal(now + lease) .. decimal(lease))
-  return {'done', owner, ''}
+  if bad then return 'U' .. owner .. bad end
+  if left(raw) == 0 or sub(raw, 56, 87) ~= owner then return 'L' .. owner end
+  call('PEXPIRE', key, ttl)
+  call('SETRANGE', key, 23, format('%016.0f', now + lease) .. lease)
+  return 'D' .. owner
 end
 
 local answers = {}
 for i, key in ipairs(KEYS) do
-  answers[i] = renew(key, ARGV[3 * i - 2], tonumber(ARGV[3 * i - 1]), ARGV[3 * i])
+  answers[i] = renew(key, ARGV[3 * i - 2], ARGV[3 * i - 1], ARGV[3 * i])
 end
 return answers
