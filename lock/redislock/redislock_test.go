@@ -88,7 +88,7 @@ func TestServerClockThatWasSetBack_F61(t *testing.T) {
 	first := h.acquires(t, b, lock.Acquired)
 	future := time.Now().Add(time.Hour).UnixMicro()
 	srv.Do("setrange", h.key(), 7, strconv.FormatInt(future, 10))  // the token
-	srv.Do("setrange", h.key(), 23, strconv.FormatInt(future, 10)) // the lease end
+	srv.Do("setrange", h.key(), 23, strconv.FormatInt(future, 10)) // the last confirmation
 	reply := h.rival().acquires(t, b, lock.Held)
 	assert.LessOrEqual(t, reply.Left, time.Minute)
 	assert.LessOrEqual(t, h.rival().acquires(t, b, lock.Held).Left, time.Minute, "it was rewritten")

@@ -11,9 +11,9 @@
 
 local key, owner, lease, ttl, wait = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
-local fresh = record('H' .. wait .. '0', now, now + lease, lease, owner)
-local set = pcall('SET', key, fresh, 'NX', 'PX', ttl)
-if set and set.ok then return 'A' .. owner .. sub(fresh, 8, 23) end
+local head, tail = 'RPK1H' .. wait .. '0', clock .. lease .. owner
+local set = pcall('SET', key, head .. clock .. tail, 'NX', 'PX', ttl)
+if set and set.ok then return 'A' .. owner .. clock end
 -- A full or read-only Redis refused, and must say all the same who holds the lock.
 
 local raw, bad = read(key)
@@ -25,17 +25,16 @@ local rest = left(raw)
 if rest > 0 and not mine then
   -- Only advice.
   if wait == '1' and sub(raw, 6, 6) == '0' then pcall('SETRANGE', key, 5, '1') end
-  if rest < number(raw, 24) - now then pcall('SETRANGE', key, 23, format('%016.0f', now + rest)) end
+  if sub(raw, 24, 39) > clock then pcall('SETRANGE', key, 23, clock) end
   return 'H' .. owner .. format('%.0f', rest)
 end
 
-local token = now
+local token
 if mine then
-  token = number(raw, 8)
-  if sub(raw, 6, 6) == '1' then wait = '1' end
-elseif raw then
-  token = math.max(now, number(raw, 8) + 1)
+  token = sub(raw, 8, 23)
+  if sub(raw, 6, 6) == '1' then head = 'RPK1H10' end
+else
+  token = after(raw)
 end
-fresh = record('H' .. wait .. '0', token, now + lease, lease, owner)
-call('SET', key, fresh, 'PX', ttl)
-return 'A' .. owner .. sub(fresh, 8, 23)
+call('SET', key, head .. token .. tail, 'PX', ttl)
+return 'A' .. owner .. token

@@ -3,14 +3,14 @@
 --
 -- A record is one string of fixed-width fields. Where they lie, counted from 1:
 -- format 1-4, state 5 (H held, T trace of a hold that ended), waiters 6, held
--- until its release 7, token 8-23, lease end 24-39, lease 40-55, owner 56-87.
--- Numbers are decimal, times in µs.
+-- until its release 7, token 8-23, when the lease was confirmed last 24-39, lease
+-- 40-55, owner 56-87. Numbers are decimal, times in µs.
 --
 -- An answer is one string: a letter for the verdict, the owner that asked, and a
 -- detail. The fewer calls and tables, the less of the server's time.
 local sub, find, format, call, pcall = string.sub, string.find, string.format, redis.call, redis.pcall
 local time = call('TIME')
-local now = time[1] * 1000000 + time[2]
+local clock = time[1] .. sub('00000' .. time[2], -6) -- 16 digits
 
 local function number(raw, from)
   return tonumber(sub(raw, from, from + 15))
@@ -44,12 +44,13 @@ end
 -- More than its length means that the clock was set back.
 local function left(raw)
   if not raw or sub(raw, 5, 5) ~= 'H' then return 0 end
-  return math.max(math.min(number(raw, 24) - now, number(raw, 40)), 0)
+  local lease = number(raw, 40)
+  return math.max(math.min(number(raw, 24) + lease - clock, lease), 0)
 end
 
--- record returns a whole record; the lease is text already. Numbers are never
--- concatenated: Redis would write the microseconds of a clock as
--- 1.7953553421438e+15.
-local function record(flags, token, lease_end, lease, owner)
-  return 'RPK1' .. flags .. format('%016.0f%016.0f', token, lease_end) .. lease .. owner
+-- after returns the next token after a record's. Numbers are never concatenated:
+-- Redis would write the microseconds of a clock as 1.7953553421438e+15.
+local function after(raw)
+  if not raw or sub(raw, 8, 23) < clock then return clock end
+  return format('%016.0f', number(raw, 8) + 1)
 end

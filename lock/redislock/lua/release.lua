@@ -26,9 +26,10 @@ elseif held then
   call('PEXPIRE', key, ttl)
   call('SETRANGE', key, 4, 'T01')
 else
-  local token = raw and math.max(now, number(raw, 8)) or now
+  local token = clock
+  if raw and sub(raw, 8, 23) > clock then token = sub(raw, 8, 23) end
   call('PEXPIRE', key, ttl)
-  call('SET', key, record('T00', token, now, '0000000000000000', owner), 'PX', ttl)
+  call('SET', key, 'RPK1T00' .. token .. clock .. '0000000000000000' .. owner, 'PX', ttl)
 end
 -- What is decided stays decided when the user may not publish.
 if waiters then pcall('PUBLISH', key, '') end

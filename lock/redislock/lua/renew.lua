@@ -16,7 +16,7 @@ local function renew(key, owner, lease, ttl)
   if bad then return 'U' .. owner .. bad end
   if left(raw) == 0 or sub(raw, 56, 87) ~= owner then return 'L' .. owner end
   call('PEXPIRE', key, ttl)
-  call('SETRANGE', key, 23, format('%016.0f', now + lease) .. lease)
+  call('SETRANGE', key, 23, clock .. lease)
   return 'D' .. owner
 end
 
