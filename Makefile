@@ -20,7 +20,7 @@ COUNT ?= 1
 MIN_COVER ?= 90
 # The protocol, the stores and the engine, each by its own tests. The middleware
 # is tested over sockets, in internal/conformance.
-COVERED := ./store ./store/memstore ./store/redisstore ./idempotency ./internal/lease
+COVERED := ./store ./store/memstore ./store/redisstore ./idempotency ./internal/lease ./lock ./lock/memlock ./lock/redislock
 
 BIN := $(CURDIR)/bin
 GOLANGCI := $(BIN)/golangci-lint-$(GOLANGCI_VERSION)

@@ -15,6 +15,7 @@ const (
 	goRedis   = "github.com/redis/go-redis/..."
 	miniredis = "github.com/alicebob/miniredis/v2/..."
 	grpc      = "google.golang.org/grpc/..."
+	redsync   = "github.com/go-redsync/redsync/v4/..."
 )
 
 // testPackages are tests in files that others import.
@@ -36,6 +37,11 @@ func rules() []archtest.Rule {
 			From:   []string{"lock/..."},
 			To:     []string{"store/...", "idempotency/..."},
 			Reason: "the lock is of use without idempotency, and the claim is no lock of this package",
+		},
+		{
+			From:   []string{"lock", "lock/memlock/...", "lock/locktest/..."},
+			To:     []string{goRedis, redsync, "lock/redislock/...", "lock/quorumlock/..."},
+			Reason: "the lock's contract, its suite and the memory backend bind nobody to a driver",
 		},
 		{
 			From:   []string{"idempotency"},
@@ -66,6 +72,11 @@ func rules() []archtest.Rule {
 			From:   []string{"store", "store/memstore/...", "store/storetest/..."},
 			To:     []string{goRedis, "store/redisstore/..."},
 			Reason: "the contract, its suite and the memory store bind nobody to a driver",
+		},
+		{
+			From:   []string{"internal/redisconn/..."},
+			To:     []string{"store/...", "idempotency/...", "lock/..."},
+			Reason: "connections serve the stores and the locks alike, so they may lean on neither",
 		},
 		{
 			From:   []string{"internal/lease/..."},
@@ -125,6 +136,9 @@ func TestEachRuleCatchesItsViolation(t *testing.T) {
 		{name: "HTTP to gRPC", from: "idempotency/idemhttp", to: "google.golang.org/grpc/codes", reason: "must not link gRPC"},
 		{name: "gRPC to HTTP", from: "idempotency/idemgrpc", to: "idempotency/idemhttp", reason: "no use for the HTTP"},
 		{name: "memory store to driver", from: "store/memstore", to: "github.com/redis/go-redis/v9", reason: "bind nobody to a driver"},
+		{name: "lock to driver", from: "lock", to: "github.com/redis/go-redis/v9", reason: "the lock's contract"},
+		{name: "memory lock to redsync", from: "lock/memlock", to: "github.com/go-redsync/redsync/v4", reason: "the lock's contract"},
+		{name: "connections to lock", from: "internal/redisconn", to: "lock", reason: "connections serve"},
 		{name: "watchdog to store", from: "internal/lease", to: "store", reason: "lean on neither"},
 		{name: "testify in the suite", from: "store/storetest", to: "github.com/stretchr/testify/require", reason: "test libraries"},
 		{name: "goleak in the engine", from: "idempotency", to: "go.uber.org/goleak", reason: "test libraries"},
@@ -155,7 +169,9 @@ func orderly() archtest.Graph {
 		"store/redisstore":     {"store", "github.com/redis/go-redis/v9"},
 		"store/storetest":      {"store", "testing"},
 		"lock":                 {"context"},
-		"lock/redislock":       {"lock", "github.com/redis/go-redis/v9"},
+		"lock/memlock":         {"lock", "sync"},
+		"lock/redislock":       {"lock", "internal/redisconn", "github.com/redis/go-redis/v9"},
+		"internal/redisconn":   {"github.com/redis/go-redis/v9"},
 		"idempotency":          {"store", "lock", "internal/lease"},
 		"idempotency/idemhttp": {"idempotency", "net/http"},
 		"idempotency/idemgrpc": {"idempotency", "google.golang.org/grpc"},

@@ -11,9 +11,6 @@
 //     Chromium drives the operator's page, grpcurl types what the README shows,
 //     and grpc-gateway translates.
 //   - locks: benchmarks of the lock beside other Go locks on Redis.
-//   - proxies, clients, browser: other people's software around the example
-//     service. nginx and HAProxy send requests again, HTTP clients retry, and
-//     Chromium drives the operator's page.
 //
 // The first two must catch cores that are wrong on purpose (storetest/broken, and
 // scripts that are edited on their way to Redis), or their silence about the
