@@ -107,27 +107,38 @@ func (s *stage) befall(ctx context.Context, call string, execute func(context.Co
 	return f(ctx, execute)
 }
 
-func (s *stage) Acquire(ctx context.Context, id lock.ID, claim lock.Claim) (lock.Reply, error) {
-	var got struct { // on the heap: a late execution writes to it, too
-		mu    sync.Mutex
-		reply lock.Reply
-		err   error
-	}
-	failed := s.befall(ctx, "acquire", func(ctx context.Context) {
-		got.mu.Lock()
-		defer got.mu.Unlock()
-		got.reply, got.err = s.Backend.Acquire(ctx, id, claim)
-	})
-	if failed != nil {
-		return lock.Reply{}, failed
-	}
-	got.mu.Lock()
-	defer got.mu.Unlock()
-	return got.reply, got.err
+// outcome is what an execution answered; a late one writes to it, too.
+type outcome[T any] struct {
+	mu    sync.Mutex
+	value T
+	err   error
 }
 
-func (s *stage) Renew(ctx context.Context, renewals []lock.Renewal) (results []lock.RenewResult) {
-	err := s.befall(ctx, "renew", func(ctx context.Context) { results = s.Backend.Renew(ctx, renewals) })
+func (o *outcome[T]) set(value T, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.value, o.err = value, err
+}
+
+func (o *outcome[T]) get(failed error) (value T, err error) {
+	if failed != nil {
+		return value, failed
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.value, o.err
+}
+
+func (s *stage) Acquire(ctx context.Context, id lock.ID, claim lock.Claim) (lock.Reply, error) {
+	var got outcome[lock.Reply]
+	return got.get(s.befall(ctx, "acquire", func(ctx context.Context) { got.set(s.Backend.Acquire(ctx, id, claim)) }))
+}
+
+func (s *stage) Renew(ctx context.Context, renewals []lock.Renewal) []lock.RenewResult {
+	var got outcome[[]lock.RenewResult]
+	results, err := got.get(s.befall(ctx, "renew", func(ctx context.Context) {
+		got.set(s.Backend.Renew(ctx, renewals), nil)
+	}))
 	if err != nil {
 		results = make([]lock.RenewResult, len(renewals))
 		for i := range results {
@@ -137,12 +148,9 @@ func (s *stage) Renew(ctx context.Context, renewals []lock.Renewal) (results []l
 	return results
 }
 
-func (s *stage) Release(ctx context.Context, id lock.ID, owner lock.Owner) (held bool, err error) {
-	failed := s.befall(ctx, "release", func(ctx context.Context) { held, err = s.Backend.Release(ctx, id, owner) })
-	if failed != nil {
-		return false, failed
-	}
-	return held, err
+func (s *stage) Release(ctx context.Context, id lock.ID, owner lock.Owner) (bool, error) {
+	var got outcome[bool]
+	return got.get(s.befall(ctx, "release", func(ctx context.Context) { got.set(s.Backend.Release(ctx, id, owner)) }))
 }
 
 // free reports whether nobody holds the lock, without taking it for longer.
