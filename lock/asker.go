@@ -13,6 +13,9 @@ const (
 	// leastPause lies between an answer "held" and the next claim of a crowd,
 	// however many signals come.
 	leastPause = 5 * time.Millisecond
+	// firstRetry follows a claim without an answer, which may hold the lock for one
+	// who waits. It doubles up to the time between two re-checks.
+	firstRetry = 20 * time.Millisecond
 	// recheckGrowth bounds the time between two re-checks as a multiple of the
 	// first.
 	recheckGrowth = 4
@@ -28,6 +31,7 @@ type asker struct {
 	heard   bool      // the backend has answered the crowd before
 	refused time.Time // when it answered "held" last
 	latest  answer
+	fails   int // in a row
 }
 
 // run asks for all who wait, until nobody does.
@@ -98,6 +102,9 @@ func (a *asker) rest() bool {
 // pause is how long to listen before asking without having heard anything: until
 // the holder's lease lapses, if that is soon.
 func (a *asker) pause(recheck time.Duration) time.Duration {
+	if a.fails > 0 {
+		recheck = min(recheck, firstRetry<<min(a.fails-1, 10))
+	}
 	recheck += rand.N(recheck*2/5+1) - recheck/5
 	if a.latest.err != nil || a.latest.reply.Left <= 0 {
 		return recheck
@@ -143,6 +150,10 @@ func (a *asker) send() answer {
 	a.heard = a.heard || t.err == nil
 	a.unclear = a.unclear || t.unclear
 	a.latest = t
+	a.fails++
+	if t.err == nil {
+		a.fails = 0
+	}
 	return t
 }
 
