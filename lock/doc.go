@@ -36,6 +36,20 @@
 //     their arrival. A backend that notifies wakes them when it is released.
 //   - Everything is bounded: calls, waits, waiters, what is repeated.
 //
+// # Which backend
+//
+//   - lock/redislock on a single server: fenced, one round trip. The server's crash
+//     stops the service; its restart without its data forgets who held what, and
+//     another holder can come while the last one has not heard yet.
+//   - lock/redislock behind Sentinel or on a Cluster: the service goes on after a
+//     failover, and a lock that the new master had not received yet is lost the same
+//     way. The fence tells the two holders apart.
+//   - lock/quorumlock on five independent masters: no failover, so none that loses a
+//     lock; any two masters may be away. No fence, and three to five times the cost.
+//   - lock/memlock: one process, and tests.
+//
+// Other backends implement [Backend]; lock/locktest checks them.
+//
 // # What it does not promise
 //
 // A process that does not run cannot be told anything. After a pause longer than

@@ -63,14 +63,12 @@ func (c claimConn) Eval(*redsyncredis.Script, ...any) (any, error) {
 	r := c.round
 	h := r.answer(c.node)
 	switch {
-	case h.done && h.err == nil && h.reply.Verdict != lock.Acquired:
-		return redsyncDone, nil // there is nothing to take back
+	case h.refuses(): // there is nothing to take back
 	case h.done && h.err == nil:
-		return redsyncDone, r.backend.takeBack(r.ctx, c.node, r.id, r.claim.Owner)
+		return redsyncDone, r.takeBack(c.node)
+	default:
+		r.takeBackLater(c.node)
 	}
-	// The claim may be executed yet. Its release leaves a trace by which the master
-	// recognises it then.
-	r.backend.takeBackLater(r.ctx, c.node, r.id, r.claim.Owner)
 	return redsyncDone, nil
 }
 
@@ -102,22 +100,32 @@ const (
 )
 
 // takeBack releases on one master, whatever the caller's deadline says.
-func (b *Backend) takeBack(ctx context.Context, node int, id lock.ID, owner lock.Owner) error {
-	return b.call(context.WithoutCancel(ctx), func(ctx context.Context) error {
-		_, err := b.nodes[node].Release(ctx, id, owner)
+func (r *round) takeBack(node int) error {
+	return r.backend.call(context.WithoutCancel(r.ctx), func(ctx context.Context) error {
+		_, err := r.backend.nodes[node].Release(ctx, r.id, r.claim.Owner)
 		return err
 	})
 }
 
-// takeBackLater does so in the background, and again if there is no answer.
-func (b *Backend) takeBackLater(ctx context.Context, node int, id lock.ID, owner lock.Owner) {
+// takeBackLater does so in the background when the master has answered, and again if
+// there is no answer: then the claim may be executed yet, and the release leaves a
+// trace by which the master recognises it.
+func (r *round) takeBackLater(node int) {
+	b := r.backend
 	if b.start() != nil {
 		return
 	}
 	go func() {
 		defer b.work.Done()
+		select {
+		case <-r.answered[node]:
+		case <-b.shut:
+		}
+		if r.answer(node).refuses() {
+			return
+		}
 		for try := range takeBackTries {
-			if b.takeBack(ctx, node, id, owner) == nil || !b.rest(takeBackPause<<try) {
+			if r.takeBack(node) == nil || !b.rest(takeBackPause<<try) {
 				return
 			}
 		}

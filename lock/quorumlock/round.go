@@ -25,6 +25,8 @@ type round struct {
 
 	mu    sync.Mutex
 	heard []heard // by master
+
+	answered []chan struct{} // by master; closed when it is heard
 }
 
 // heard is what a master answered.
@@ -36,7 +38,11 @@ type heard struct {
 }
 
 func newRound(ctx context.Context, b *Backend, id lock.ID, claim lock.Claim) *round {
-	return &round{backend: b, ctx: ctx, id: id, claim: claim, heard: make([]heard, len(b.nodes))}
+	r := &round{backend: b, ctx: ctx, id: id, claim: claim, heard: make([]heard, len(b.nodes))}
+	for range b.nodes {
+		r.answered = append(r.answered, make(chan struct{}))
+	}
+	return r
 }
 
 // mutex returns a redsync mutex for this round alone. It is never shared, since
@@ -56,12 +62,18 @@ func (r *round) note(node int, h heard) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.heard[node] = h
+	close(r.answered[node])
 }
 
 func (r *round) answer(node int) heard {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.heard[node]
+}
+
+// refuses reports a claim that a master has surely not granted.
+func (h heard) refuses() bool {
+	return h.done && h.err == nil && h.reply.Verdict != lock.Acquired
 }
 
 // refused says why a claim has no majority: masters which could be reached are
