@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -83,11 +84,11 @@ func New(rdb redis.UniversalClient, opts ...Option) (*Backend, error) {
 	return b, nil
 }
 
-// script returns what the scripts have in common, and then its own text.
+// script returns a script with what all have in common in its place.
 func script(name string) *redis.Script {
 	common, _ := sources.ReadFile("lua/record.lua") // embedded: they are there
 	text, _ := sources.ReadFile("lua/" + name + ".lua")
-	return redis.NewScript(string(common) + string(text))
+	return redis.NewScript(strings.Replace(string(text), "-- include record\n", string(common), 1))
 }
 
 // Acquire implements [lock.Backend], in one round trip.

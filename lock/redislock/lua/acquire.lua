@@ -10,12 +10,22 @@
 -- its release.
 
 local key, owner, lease, ttl, wait = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local time = redis.call('TIME')
+local clock = time[1] .. string.sub('00000' .. time[2], -6)
 
 local head, tail = 'RPK1H' .. wait .. '0', clock .. lease .. owner
-local set = pcall('SET', key, head .. clock .. tail, 'NX', 'PX', ttl)
+local set = redis.pcall('SET', key, head .. clock .. tail, 'NX', 'PX', ttl)
 if set and set.ok then return 'A' .. owner .. clock end
--- A full or read-only Redis refused, and must say all the same who holds the lock.
+-- There is a record; or a full or read-only Redis refused, and must say all the same
+-- who holds the lock. A trace of another owner is what is found most.
+local text = redis.pcall('GETRANGE', key, 0, 87)
+if type(text) == 'string' and #text == 87 and string.sub(text, 1, 5) == 'RPK1T'
+  and string.sub(text, 8, 23) < clock and string.sub(text, 56) ~= owner then
+  redis.call('SET', key, head .. clock .. tail, 'PX', ttl)
+  return 'A' .. owner .. clock
+end
 
+-- include record
 local raw, bad = read(key)
 if bad then return 'U' .. owner .. bad end
 local mine = raw and sub(raw, 56, 87) == owner

@@ -1,5 +1,7 @@
--- What all scripts that handle a lock have in common. It stands before the text
--- of each, because Redis gives a script no way to load another.
+-- What all scripts that handle a lock have in common. It takes the place of the line
+-- "-- include record" in each, because Redis gives a script no way to load another:
+-- after the path that most calls take, which shall not pay for what it does not use.
+-- By then clock is the time in µs, 16 digits.
 --
 -- A record is one string of fixed-width fields. Where they lie, counted from 1:
 -- format 1-4, state 5 (H held, T trace of a hold that ended), waiters 6, held
@@ -7,10 +9,8 @@
 -- 40-55, owner 56-87. Numbers are decimal, times in µs.
 --
 -- An answer is one string: a letter for the verdict, the owner that asked, and a
--- detail. The fewer calls and tables, the less of the server's time.
+-- detail.
 local sub, find, format, call, pcall = string.sub, string.find, string.format, redis.call, redis.pcall
-local time = call('TIME')
-local clock = time[1] .. sub('00000' .. time[2], -6) -- 16 digits
 
 local function number(raw, from)
   return tonumber(sub(raw, from, from + 15))

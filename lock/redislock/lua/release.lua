@@ -11,15 +11,26 @@
 -- its late claim is recognised. Another owner's lock stays as it is.
 
 local key, owner, ttl = KEYS[1], ARGV[1], ARGV[2]
+local time = redis.call('TIME')
+local clock = time[1] .. string.sub('00000' .. time[2], -6)
 
+-- A full Redis refuses the writes of a script only up to its first one, and never
+-- refuses PEXPIRE, also of an absent key: so that comes first, here and below.
+local text = redis.pcall('GETRANGE', key, 0, 87)
+if type(text) == 'string' and string.sub(text, 1, 7) == 'RPK1H00' and string.sub(text, 56) == owner
+  and string.sub(text, 24, 39) + string.sub(text, 40, 55) > tonumber(clock) then
+  redis.call('PEXPIRE', key, ttl)
+  redis.call('SETRANGE', key, 4, 'T01')
+  return 'D' .. owner
+end
+
+-- include record
 local raw, bad = read(key)
 if bad then return 'U' .. owner .. bad end
 local mine, rest = raw and sub(raw, 56, 87) == owner, left(raw)
 if rest > 0 and not mine then return 'L' .. owner end
 
 local held, waiters = mine and rest > 0, raw and sub(raw, 6, 6) == '1'
--- A full Redis refuses the writes of a script only up to its first one, and never
--- refuses PEXPIRE, also of an absent key: so that comes first.
 if mine and sub(raw, 5, 5) == 'T' then
   held, waiters = sub(raw, 7, 7) == '1', false
 elseif held then

@@ -11,6 +11,9 @@
 -- full Redis refuses the writes of a script only up to its first one, and never
 -- refuses PEXPIRE: so that comes first.
 
+local time = redis.call('TIME')
+local clock = time[1] .. string.sub('00000' .. time[2], -6)
+-- include record
 local function renew(key, owner, lease, ttl)
   local raw, bad = read(key)
   if bad then return 'U' .. owner .. bad end
