@@ -47,6 +47,6 @@
 // of the same name. In the words of an ACL, for the default namespace:
 //
 //	~reprise-lock:* &reprise-lock:* -@all +hello +auth +ping +select
-//	+eval +evalsha +time +get +set +getrange +setrange +pexpire +exists
+//	+eval +evalsha +time +set +getrange +setrange +pexpire +exists
 //	+publish +subscribe +unsubscribe
 package redislock
