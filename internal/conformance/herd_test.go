@@ -146,14 +146,14 @@ func TestF79_NothingIsLeftOfWaitersWhateverBreaks(t *testing.T) {
 			}
 			haveWaiting(t, n.service, 20)
 			require.Contains(t, allStacks(), "idempotency.(*crowd)", "what is looked for is there now")
-			require.Contains(t, allStacks(), "redisstore.(*listener)")
+			require.Contains(t, allStacks(), "redisconn.(*Listener)")
 			disturb(t, srv, n, hangUp)
 			haveWaiting(t, n.service, 0)
 			hangUp()
 			requireNoChannels(t, srv.Client(t))
 			// The service lives on, and so does the request that they waited for. The
 			// subscription's connection lingers for three seconds.
-			requireGone(t, "idempotency.(*crowd)", "idempotency.(*asker)", "redisstore.(*listener)", "go-redis/v9.(*PubSub)")
+			requireGone(t, "idempotency.(*crowd)", "idempotency.(*asker)", "redisconn.(*Listener)", "go-redis/v9.(*PubSub)")
 			require.Equal(t, 1, n.Runs())
 			require.Contains(t, allStacks(), "idempotency.(*execution)", "it runs")
 			close(goOn)
