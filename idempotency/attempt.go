@@ -56,7 +56,7 @@ func (x *execution) start(ctx context.Context, sent time.Time, reply store.Reply
 		Confirmed: int64(reply.Now),
 		Lost:      a.lost,
 	})
-	if refused := a.mayStart(hctx); refused != nil {
+	if refused := a.mayStart(ctx, hctx); refused != nil {
 		return Result{}, a.abandon(ctx, refused)
 	}
 	hctx = context.WithValue(hctx, attemptKey{}, a)
@@ -64,7 +64,7 @@ func (x *execution) start(ctx context.Context, sent time.Time, reply store.Reply
 		if result, done, err := a.reconcile(hctx); done {
 			return result, err
 		}
-		if refused := a.mayStart(hctx); refused != nil {
+		if refused := a.mayStart(ctx, hctx); refused != nil {
 			return Result{}, a.abandon(ctx, refused)
 		}
 	}
@@ -75,7 +75,7 @@ func (x *execution) start(ctx context.Context, sent time.Time, reply store.Reply
 // mayStart says why a handler must not be started although it has the claim:
 // since that was asked for, a shutdown or a fault of the store may have come, the
 // process may have been paused, or the caller gone.
-func (a *attempt) mayStart(hctx context.Context) *Error {
+func (a *attempt) mayStart(ctx, hctx context.Context) *Error {
 	if a.guard.gate.isClosed() {
 		return a.refuse(ErrDraining, time.Second, nil)
 	}
@@ -88,6 +88,9 @@ func (a *attempt) mayStart(hctx context.Context) *Error {
 	if hctx.Err() != nil {
 		return a.refuse(ErrNotStarted, time.Second, context.Cause(hctx))
 	}
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		return a.refuse(ErrNotStarted, time.Second, context.DeadlineExceeded)
+	}
 	return nil
 }
 
@@ -98,6 +101,9 @@ var errPaused = errors.New("the claim could not be confirmed in time, so the han
 func (x *execution) attemptContext(ctx context.Context) (hctx context.Context, cancel context.CancelCauseFunc, stop func()) {
 	if x.shadowed {
 		return ctx, func(error) {}, func() {}
+	}
+	if x.call.CallerDeadline && x.policy.Caller != CallerAttached {
+		ctx = context.WithoutCancel(ctx) // of which nothing is left but its values: the lease bounds the handler
 	}
 	detached, stopped := x.handlerContext(ctx)
 	hctx, cancel = context.WithCancelCause(detached)

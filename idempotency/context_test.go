@@ -54,6 +54,87 @@ func TestCallerThatGoesAway_Z8_F51(t *testing.T) {
 	}
 }
 
+// A caller who has set a deadline goes away by it: that is not the handler's.
+func TestACallersOwnDeadlineEndsAnAttachedHandlerOnly(t *testing.T) {
+	t.Parallel()
+	for _, rule := range []idempotency.CallerRule{idempotency.CallerDetached, idempotency.CallerAttached} {
+		t.Run(string(rule), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := start(t, newBackend())
+				op := p.operation(t, idempotency.Policy{Caller: rule, MaxHold: time.Minute})
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				own := call("k")
+				own.CallerDeadline = true
+				attached := rule == idempotency.CallerAttached
+				result, err := op.Execute(ctx, own, func(ctx context.Context) idempotency.Answer {
+					time.Sleep(2 * time.Second)
+					assert.Equal(t, attached, ctx.Err() != nil)
+					_, has := ctx.Deadline()
+					assert.Equal(t, attached, has)
+					return recorded("a")
+				})
+				require.NoError(t, err)
+				assert.True(t, result.Recorded)
+				result, err = op.Execute(t.Context(), call("k"), forbidden(t))
+				require.NoError(t, err)
+				assert.Equal(t, idempotency.Replayed, result.Outcome)
+
+				late := call("l")
+				late.CallerDeadline = true
+				_, err = op.Execute(ctx, late, forbidden(t))
+				refusal(t, err, idempotency.ErrNotStarted)
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				_, err = op.Execute(t.Context(), call("l"), gives(recorded("b")))
+				assert.NoError(t, err, "nothing is left of the claim that was not used")
+			})
+		})
+	}
+}
+
+// No lease bounds a handler that runs unprotected, and nothing of it is recorded.
+func TestACallersDeadlineIsThatOfAHandlerThatRunsUnprotected_S2(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := start(t, newBackend())
+		p.node.always(lostRequest)
+		op := p.operation(t, idempotency.Policy{StoreDown: idempotency.StoreDownOpen})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		own := call("k")
+		own.CallerDeadline = true
+		result, err := op.Execute(ctx, own, func(ctx context.Context) idempotency.Answer {
+			<-ctx.Done()
+			assert.ErrorIs(t, ctx.Err(), context.DeadlineExceeded)
+			return answer(idempotency.ClassUnknown, "504")
+		})
+		require.NoError(t, err)
+		assert.Equal(t, idempotency.Unprotected, result.Outcome)
+	})
+}
+
+// The handler's limit is then the policy's.
+func TestMaxHoldEndsAHandlerWhoseCallersDeadlineHasPassed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := start(t, newBackend())
+		op := p.operation(t, idempotency.Policy{Lease: lease, MaxHold: 2 * lease})
+		ctx, cancel := context.WithTimeout(t.Context(), lease)
+		defer cancel()
+		own := call("k")
+		own.CallerDeadline = true
+		began := time.Now()
+		_, _ = op.Execute(ctx, own, func(ctx context.Context) idempotency.Answer {
+			<-ctx.Done()
+			assert.ErrorIs(t, context.Cause(ctx), idempotency.ErrLeaseLost)
+			return answer(idempotency.ClassUnknown, "504")
+		})
+		assert.Greater(t, time.Since(began), lease)
+		assert.LessOrEqual(t, time.Since(began), 3*lease, "the last renewal is at MaxHold")
+	})
+}
+
 func TestDeadlineAndValuesStay(t *testing.T) {
 	t.Parallel()
 	type key struct{}

@@ -103,6 +103,20 @@ type function struct {
 	names errorNames
 }
 
+// newOwnFunction makes a function that has its operation's name for itself.
+func newOwnFunction(g *Guard, operation string, input reflect.Type, opts []OperationOption) (*function, error) {
+	if err := g.plans.claim(operation); err != nil {
+		return nil, err
+	}
+	f, err := newFunction(g, input, opts, func(rest []OperationOption) (*Operation, error) {
+		return g.Operation(operation, rest...)
+	})
+	if err != nil {
+		g.plans.release(operation)
+	}
+	return f, err
+}
+
 // newFunction makes a protected function for inputs of that type; nil: it has none.
 func newFunction(
 	g *Guard, input reflect.Type, opts []OperationOption, register func([]OperationOption) (*Operation, error),
@@ -151,6 +165,7 @@ func (p Policy) checkFunction() error {
 		is    bool
 		why   string
 	}{
+		{"Conflict", p.Conflict != "" && p.Conflict != Conflict409, "a function's caller gets an error"},
 		{"Fingerprint", p.Fingerprint == FingerprintJSON, byTags},
 		{"FingerprintExclude", len(p.FingerprintExclude) > 0, byTags},
 		{"FingerprintHeaders", len(p.FingerprintHeaders) > 0, byTags},
@@ -167,14 +182,33 @@ func (p Policy) checkFunction() error {
 	return errors.Join(errs...)
 }
 
-// plans are made once for a type.
-type plans struct{ known sync.Map } // of reflect.Type: *tagged.Plan
+// plans are made once for a type. They also know which operations are functions'.
+type plans struct {
+	known     sync.Map // of reflect.Type: *tagged.Plan
+	functions sync.Map // of the operation's name
+}
+
+// claim takes an operation's name for one function: two that share one would give
+// each other's results to retries.
+func (p *plans) claim(operation string) error {
+	if _, taken := p.functions.LoadOrStore(operation, struct{}{}); taken {
+		return fmt.Errorf("operation %q is another function's, or this one is protected twice", operation)
+	}
+	return nil
+}
+
+func (p *plans) release(operation string) { p.functions.Delete(operation) }
+
+func (p *plans) has(operation string) bool {
+	_, taken := p.functions.Load(operation)
+	return taken
+}
 
 func (p *plans) of(t reflect.Type) (*tagged.Plan, error) {
 	if plan, ok := p.known.Load(t); ok {
 		return plan.(*tagged.Plan), nil //nolint:errcheck // nothing else is stored
 	}
-	plan, err := tagged.Of(t)
+	plan, err := tagged.OfWhole(t)
 	if err != nil {
 		return nil, err
 	}

@@ -91,6 +91,13 @@ func (c *invocation) decode(a Answer) (recorded, err error) {
 	return again, nil
 }
 
+// checkFunctionAnswer tells an answer that a function recorded, or [NewAnswer] made.
+// Whether its result is of the right type the codec alone could say.
+func checkFunctionAnswer(a store.Answer) error {
+	_, _, err := readMeta(a.Meta)
+	return err
+}
+
 // readMeta reads what valueMeta and errorMeta wrote, and nothing else.
 func readMeta(meta []byte) (kind byte, names []string, err error) {
 	if len(meta) < 2 {

@@ -212,9 +212,10 @@ func TestAFunctionThatIsWrappedTwiceSaysSo_P4(t *testing.T) {
 	var w worker
 	p := start(t, newBackend())
 	once := w.wrapped(t, p.guard)
-	twice, err := idempotency.Wrap(p.guard, "pay", once)
-	require.NoError(t, err)
-	_, err = twice(t.Context(), input("k"))
+	_, err := idempotency.Wrap(p.guard, "pay", once)
+	require.EqualError(t, err, `idempotency: Wrap: operation "pay": operation "pay" is another function's, or this one is protected twice`)
+	_, _, err = idempotency.Do(t.Context(), p.guard, idempotency.Request{Operation: "pay", Input: input("k")},
+		func(ctx context.Context) (paid, error) { return once(ctx, input("k")) })
 	require.EqualError(t, err, `idempotency: operation "pay" is called from within itself, for the same key: is the function wrapped twice?`)
 	got, err := once(t.Context(), input("k"))
 	require.NoError(t, err, "nothing was left behind")

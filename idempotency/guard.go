@@ -101,11 +101,11 @@ func (g *Guard) Operation(name string, opts ...OperationOption) (*Operation, err
 		if !reflect.DeepEqual(op.declared, set.policy) || op.reconcile != nil || set.reconcile != nil {
 			return nil, fmt.Errorf("idempotency: operation %q is registered already, with another policy or a Reconcile", name)
 		}
-		op.addCodecs(set.codecs)
+		op.addReplays(set.replays)
 		return op, nil
 	}
 	op := newOperation(g, name, set)
-	op.addCodecs(set.codecs)
+	op.addReplays(set.replays)
 	g.operations[name] = op
 	return op, nil
 }

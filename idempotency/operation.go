@@ -26,7 +26,7 @@ type registered struct {
 	declared  Policy        // without overrides
 	reconcile ReconcileFunc // may be nil
 	counts    *counts
-	codecs    atomic.Pointer[[]string] // nil: any
+	replays   atomic.Pointer[[]replayable] // nil: any
 
 	inForce atomic.Pointer[Operation] // with the policy as it is now
 	over    overriding                // guarded by the guard's mutex
@@ -90,6 +90,13 @@ type Call struct {
 	// error keeps it from them with [ErrReplayDenied]; the record stays as it is.
 	// May be nil.
 	MayReplay func(Recorded) error
+	// CallerDeadline says that the context's deadline is how the caller goes away,
+	// as that of a gRPC client is, and no limit that the server set. Under
+	// [CallerDetached] it then does not reach the handler, whose limit is the
+	// policy's MaxHold; waiting heeds it, and once it has passed no handler is
+	// started. A handler that runs unprotected ([StoreDownOpen]) has it all the same,
+	// since no lease bounds that one. Otherwise a deadline is the handler's, too.
+	CallerDeadline bool
 	// Retry is how many earlier attempts at this request the transport says that
 	// the client has made by itself; 0 if it says nothing. It is reported, and
 	// decides nothing: what a duplicate is, the record knows.
@@ -114,7 +121,8 @@ type Recorded struct {
 // The handler runs on the caller's goroutine, at most once per operation within
 // the retention unless an attempt said that nothing final happened or the
 // policy's orphan mode allows another. Its context is cancelled, with a cause
-// that wraps [ErrLeaseLost], when the lease is lost. If the handler panics or
+// that wraps [ErrLeaseLost], when the lease is lost. The caller's deadline is the
+// handler's, unless [Call].CallerDeadline says otherwise. If the handler panics or
 // ends its goroutine, the attempt is recorded as one of unknown outcome, and
 // the panic goes on.
 //

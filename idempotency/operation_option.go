@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/reprise-go/reprise/store"
 )
@@ -18,7 +17,7 @@ type OperationOption interface {
 type operationSettings struct {
 	policy    Policy
 	reconcile ReconcileFunc
-	codecs    []string
+	replays   []replayable
 	err       error // what is wrong with the options
 }
 
@@ -34,6 +33,18 @@ func newOperationSettings(base Policy, opts []OperationOption) (operationSetting
 }
 
 func (p Policy) operation(set *operationSettings) { set.policy = set.policy.Override(p) }
+
+// NoOperationOption is for options that a transport takes beside those of the
+// engine, in one list: embedded into them, it makes them fit in, and where one is
+// given to another transport or to [Guard.Operation] itself, the error says name,
+// and that it is for place.
+func NoOperationOption(name, place string) OperationOption { return strangeOption{name, place} }
+
+type strangeOption struct{ name, place string }
+
+func (s strangeOption) operation(set *operationSettings) {
+	set.err = errors.Join(set.err, fmt.Errorf("%s is for %s", s.name, s.place))
+}
 
 // ReconcileFunc finds out what became of an attempt whose outcome is unknown:
 // it asks the payment provider, or looks into the database. It runs on the
@@ -99,49 +110,4 @@ func (r reconcileOption) operation(set *operationSettings) {
 		set.err = errors.Join(set.err, errors.New("Reconcile is given twice"))
 	}
 	set.reconcile = r.f
-}
-
-// Replays says which encodings of answers the operation's transport can give to
-// duplicates. An answer in another is refused by [Guard.Settle], and as a
-// [Finding]: nobody would ever get it. Transports say it; without it any answer is
-// taken. A name that is said again adds to those before.
-func Replays(codecs ...string) OperationOption { return replaysOption(codecs) }
-
-type replaysOption []string
-
-func (r replaysOption) operation(set *operationSettings) {
-	if slices.Contains(r, "") {
-		set.err = errors.Join(set.err, errors.New("Replays: a codec's name is empty"))
-	}
-	set.codecs = union(set.codecs, r)
-}
-
-// takes says why an answer that no handler gave is none for this operation.
-func (o *Operation) takes(answer store.Answer) error {
-	codecs := o.codecs.Load()
-	if codecs == nil || slices.Contains(*codecs, answer.Codec) {
-		return nil
-	}
-	return fmt.Errorf("idempotency: %w: the answers of operation %q are %q, not %q",
-		store.ErrInvalid, o.name, *codecs, answer.Codec)
-}
-
-// addCodec is for functions, which may be made for one call each.
-func (g *Guard) addCodec(op *Operation, codec string) {
-	if known := op.codecs.Load(); known != nil && slices.Contains(*known, codec) {
-		return
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	op.addCodecs([]string{codec})
-}
-
-// addCodecs is called under the guard's lock.
-func (o *Operation) addCodecs(codecs []string) {
-	if known := o.codecs.Load(); known != nil {
-		codecs = union(*known, codecs)
-	}
-	if len(codecs) > 0 {
-		o.codecs.Store(&codecs)
-	}
 }

@@ -74,6 +74,9 @@ func (g *Guard) override(operation string, p Policy) (before Policy, err error) 
 			operation, nearestOf(operation, slices.Sorted(maps.Keys(g.operations))))
 	}
 	policy, err := op.under(p)
+	if g.plans.has(operation) {
+		err = errors.Join(err, p.checkFunction())
+	}
 	if err != nil {
 		return before, fmt.Errorf("idempotency: Override: operation %q: %w", operation, err)
 	}

@@ -162,7 +162,9 @@ const (
 // CallerRule says whether the handler's context ends with the caller's.
 type CallerRule string
 
-// The caller rules. Values and a deadline are kept in both.
+// The caller rules. Values are kept in both, and a deadline of the server's own.
+// A deadline that is the caller's ([Call].CallerDeadline, and so that of every
+// gRPC call) ends an attached handler only.
 const (
 	CallerDetached CallerRule = "detached" // a caller that goes away does not cancel the handler
 	CallerAttached CallerRule = "attached" // it does

@@ -53,9 +53,9 @@ type Settled struct {
 // Two round trips.
 //
 // Errors: [ErrSettleRefused]; [store.ErrInvalid] for an answer that no store
-// takes or the operation's transport cannot replay ([Replays]), and for a
-// settlement with neither or both of Answer and Release; otherwise as [Guard.Lookup]. With [ErrStoreUnavailable] the decision may
-// be in effect.
+// takes or the operation's transport cannot replay ([Replays]), with the reason, and
+// for a settlement with neither or both of Answer and Release; otherwise as
+// [Guard.Lookup]. With [ErrStoreUnavailable] the decision may be in effect.
 func (g *Guard) Settle(ctx context.Context, id store.ID, s Settlement) error {
 	decision := "complete"
 	switch {

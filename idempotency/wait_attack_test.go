@@ -93,8 +93,12 @@ func TestSurplusAsksAStoreThatDidNotAnswer(t *testing.T) {
 		synctest.Wait()
 		w := begin(t.Context(), op, call("k"), forbidden(t))
 		time.Sleep(600 * time.Millisecond)
+		before := p.node.count("claim")
 		p.node.next("claim", lostRequest) // one single claim fails
-		time.Sleep(1100 * time.Millisecond)
+		for p.node.count("claim") == before {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(501 * time.Millisecond) // the store's time-out; the next try comes later
 		claims := p.node.count("claim")
 		_, err := op.Execute(t.Context(), call("k"), forbidden(t))
 		refusal(t, err, idempotency.ErrInProgress)

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
+
+	"github.com/reprise-go/reprise/internal/tagged"
 )
 
 // Weave protects the functions of a struct: each field that is a function is replaced
@@ -20,14 +23,16 @@ import (
 //	err := idempotency.Weave(guard, &svc)
 //
 // Every exported function must have a tag; "-" leaves it as it is. Structs in the
-// struct are woven, too. Options apply to all functions; a policy among them comes
+// struct, embedded or not, and behind pointers are woven, too; a function that could be
+// protected, or a tag, in a slice, a map, an interface or behind a nil pointer is an
+// error. Options apply to all functions; a policy among them comes
 // before the tags', which override it.
 //
 // All mistakes are joined. Each names the field, as Type.Field, and the word: no
 // tag, a tag on what is no function or not exported, a name that is missing or given
 // twice, a function that is nil or has another form, words that [ParsePolicy] or
 // [Policy.Validate] refuse, an input as for Wrap. After a mistake no function is
-// replaced. Weave before the struct is used: it is not safe beside calls.
+// replaced, though operations without one may be registered already. Weave before the struct is used: it is not safe beside calls.
 func Weave(g *Guard, structPointer any, opts ...OperationOption) error {
 	v := reflect.ValueOf(structPointer)
 	switch {
@@ -43,6 +48,7 @@ func Weave(g *Guard, structPointer any, opts ...OperationOption) error {
 	}
 	w.prepare()
 	if err := errors.Join(w.errs...); err != nil {
+		w.release()
 		return fmt.Errorf("idempotency: Weave: %w", err)
 	}
 	for _, t := range w.threads {
@@ -57,6 +63,7 @@ type weaver struct {
 	opts    []OperationOption
 	names   map[string]string // operation: its field
 	threads []thread
+	seen    []uintptr // the structs behind pointers
 	errs    []error
 }
 
@@ -80,20 +87,85 @@ func (w *weaver) collect(v reflect.Value, above string) {
 		above = t.Name()
 	}
 	for i := range t.NumField() {
-		field, name := t.Field(i), above+"."+t.Field(i).Name
-		tag, tagged := field.Tag.Lookup("idempotency")
-		switch {
-		case tagged && !field.IsExported():
-			w.fail(name, fmt.Errorf("idempotency:%q: the field is not exported", tag))
-		case tag == "-" || !field.IsExported():
-		case field.Type.Kind() == reflect.Struct && !tagged:
-			w.collect(v.Field(i), name)
-		case field.Type.Kind() == reflect.Func:
-			w.function(name, v.Field(i), tag)
-		case tagged:
-			w.fail(name, fmt.Errorf("idempotency:%q: %s is no function", tag, field.Type))
-		}
+		w.field(t.Field(i), v.Field(i), above+"."+t.Field(i).Name)
 	}
+}
+
+func (w *weaver) field(field reflect.StructField, v reflect.Value, name string) {
+	tag, hasTag := field.Tag.Lookup("idempotency")
+	reachable := field.IsExported() || field.Anonymous
+	if err := tagged.CheckTag(field.Tag); err != nil {
+		w.fail(name, err)
+		return
+	}
+	switch {
+	case hasTag && !field.IsExported():
+		w.fail(name, fmt.Errorf("idempotency:%q: the field is not exported", tag))
+	case tag == "-":
+	case field.Type.Kind() == reflect.Func && field.IsExported():
+		w.function(name, v, tag)
+	case hasTag:
+		w.fail(name, fmt.Errorf("idempotency:%q: %s is no function", tag, field.Type))
+	case field.Type.Kind() == reflect.Struct && reachable:
+		w.collect(v, name)
+	case field.Type.Kind() == reflect.Func:
+	default:
+		w.behind(name, v, reachable)
+	}
+}
+
+// behind goes on behind a pointer, where there is something to protect, and finds what
+// would stay unprotected in silence.
+func (w *weaver) behind(name string, v reflect.Value, reachable bool) {
+	t := v.Type()
+	if t.Kind() == reflect.Interface && !v.IsNil() {
+		t = v.Elem().Type()
+	}
+	if !protects(t, reachable, nil) {
+		return
+	}
+	direct := v.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.Struct && reachable
+	switch {
+	case !direct:
+		w.fail(name, fmt.Errorf("%s holds functions to protect, which Weave does not reach; say idempotency:\"-\" if they are not to be", t))
+	case v.IsNil():
+		w.fail(name, fmt.Errorf("%s holds functions to protect, and it is nil", t))
+	case !slices.Contains(w.seen, v.Pointer()):
+		w.seen = append(w.seen, v.Pointer())
+		w.collect(v.Elem(), name)
+	}
+}
+
+// protects reports whether a type holds, at any depth, a field with a tag, or if
+// functions count, an exported function that could be protected.
+func protects(t reflect.Type, functions bool, open []reflect.Type) bool {
+	if slices.Contains(open, t) {
+		return false
+	}
+	open = append(slices.Clip(open), t)
+	switch t.Kind() {
+	case reflect.Func:
+		return functions && isProtectable(t)
+	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
+		return protects(t.Elem(), functions, open)
+	case reflect.Struct:
+		for field := range t.Fields() {
+			if protectsIn(field, functions, open) {
+				return true
+			}
+		}
+	default:
+	}
+	return false
+}
+
+func protectsIn(field reflect.StructField, functions bool, open []reflect.Type) bool {
+	tag, hasTag := field.Tag.Lookup("idempotency")
+	if hasTag && field.Type.Kind() == reflect.Func {
+		return tag != "-"
+	}
+	reachable := field.IsExported() || field.Anonymous
+	return tag != "-" && reachable && protects(field.Type, functions, open)
 }
 
 // function reads the tag of one.
@@ -106,6 +178,8 @@ func (w *weaver) function(name string, field reflect.Value, tag string) {
 		err = errors.New(`it has no tag idempotency:"operation,policy"; say idempotency:"-" if it is not to be protected`)
 	case opName == "":
 		err = fmt.Errorf("idempotency:%q: the first word is the operation's name, and it is empty", tag)
+	case isPolicyWord(opName):
+		err = fmt.Errorf("idempotency:%q: the operation's name comes first, and %q is a word of a policy", tag, opName)
 	case w.names[opName] != "":
 		err = fmt.Errorf("idempotency:%q: operation %q is that of %s", tag, opName, w.names[opName])
 	case err != nil:
@@ -123,6 +197,11 @@ func (w *weaver) function(name string, field reflect.Value, tag string) {
 	w.threads = append(w.threads, thread{name: name, field: field, opName: opName, policy: policy})
 }
 
+func isPolicyWord(word string) bool {
+	_, err := ParsePolicy(word)
+	return err == nil || strings.Contains(word, "=")
+}
+
 func isProtectable(t reflect.Type) bool {
 	return !t.IsVariadic() && t.NumIn() == 2 && t.In(0) == reflect.TypeFor[context.Context]() &&
 		t.NumOut() == 2 && t.Out(1) == reflect.TypeFor[error]()
@@ -133,13 +212,20 @@ func (w *weaver) prepare() {
 	for i := range w.threads {
 		t := &w.threads[i]
 		opts := append(append([]OperationOption{}, w.opts...), t.policy)
-		f, err := newFunction(w.guard, t.field.Type().In(1), opts, func(rest []OperationOption) (*Operation, error) {
-			return w.guard.Operation(t.opName, rest...)
-		})
+		f, err := newOwnFunction(w.guard, t.opName, t.field.Type().In(1), opts)
 		if err != nil {
 			w.fail(t.name, err)
 		}
 		t.f = f
+	}
+}
+
+// release gives the names back, so that a struct whose mistakes are mended can be woven.
+func (w *weaver) release() {
+	for _, t := range w.threads {
+		if t.f != nil {
+			w.guard.plans.release(t.opName)
+		}
 	}
 }
 

@@ -5,9 +5,11 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/reflection"
 
@@ -30,13 +32,20 @@ func newGRPC(c config, guard *idempotency.Guard, s *service, g *gate) (*grpc.Ser
 	}
 	outer := interceptors{gate: g, log: s.log}
 	server := grpc.NewServer(
+		grpc.KeepaliveParams(deadAfter()),
 		grpc.ChainUnaryInterceptor(outer.recoverUnary, outer.admitUnary, authenticateUnary, protect.Unary()),
 		grpc.ChainStreamInterceptor(outer.recoverStream, outer.admitStream, authenticateStream, protect.Stream()),
 	)
 	paymentspb.RegisterPaymentServiceServer(server, grpcPayments{service: s})
 	grpc_health_v1.RegisterHealthServer(server, &grpcHealth{guard: guard, gate: g, log: s.log})
 	reflection.Register(server)
-	return server, nil
+	return server, protect.Check(server)
+}
+
+// deadAfter has the server ask silent connections for a sign of life: a client whose
+// network is gone would keep the handler of a stream waiting for it for two hours.
+func deadAfter() keepalive.ServerParameters {
+	return keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}
 }
 
 // public are the services that ask for no tenant and have nothing to protect.

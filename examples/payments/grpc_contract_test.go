@@ -63,20 +63,21 @@ func TestGRPC_KeysThatAreRefused(t *testing.T) {
 		name, field string
 		keys        []string
 		reason      string
+		place       string // of the key that is wrong
 	}{
-		{"missing", "", nil, "IDEMPOTENCY_KEY_MISSING"},
-		{"empty entry", "", []string{""}, "IDEMPOTENCY_KEY_INVALID"},
-		{"field that is no UUID", "order-1", nil, "IDEMPOTENCY_KEY_INVALID"},
-		{"field with a UUID of another version", "5f0c6f5e-9d8b-7b6e-9c70-5b2d9c4f1a7e", nil, "IDEMPOTENCY_KEY_INVALID"},
-		{"two entries", "", []string{"order-1", "order-1"}, "IDEMPOTENCY_KEY_INVALID"},
-		{"two places that differ", uuid, []string{"order-1"}, "IDEMPOTENCY_KEY_INVALID"},
-		{"too long", "", []string{strings.Repeat("k", 256)}, "IDEMPOTENCY_KEY_INVALID"},
+		{"missing", "", nil, "IDEMPOTENCY_KEY_MISSING", "request_id"},
+		{"empty entry", "", []string{""}, "IDEMPOTENCY_KEY_INVALID", "idempotency-key"},
+		{"field that is no UUID", "order-1", nil, "IDEMPOTENCY_KEY_INVALID", "request_id"},
+		{"field with a UUID of another version", "5f0c6f5e-9d8b-7b6e-9c70-5b2d9c4f1a7e", nil, "IDEMPOTENCY_KEY_INVALID", "request_id"},
+		{"two entries", "", []string{"order-1", "order-1"}, "IDEMPOTENCY_KEY_INVALID", "idempotency-key"},
+		{"two places that differ", uuid, []string{"order-1"}, "IDEMPOTENCY_KEY_INVALID", "request_id"},
+		{"too long", "", []string{strings.Repeat("k", 256)}, "IDEMPOTENCY_KEY_INVALID", "idempotency-key"},
 	} {
 		t.Run(test.name, func(t *testing.T) { // one after the other, for the sum below
 			got := acme.payWith(t.Context(), test.field, test.keys...)
 			assert.Equal(t, codes.InvalidArgument, got.code(), got.err)
 			assert.Equal(t, test.reason, got.reason())
-			assert.Equal(t, []string{"request_id"}, violations(got.err))
+			assert.Equal(t, []string{test.place}, violations(got.err))
 		})
 	}
 	t.Run("on every method", func(t *testing.T) {

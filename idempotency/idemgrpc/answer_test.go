@@ -122,27 +122,3 @@ func TestWhatIsNoAnswerIsRefused(t *testing.T) {
 		})
 	}
 }
-
-// Stored answers are whatever a store gives back.
-func FuzzStoredAnswer(f *testing.F) {
-	for _, a := range answers(f) {
-		encoded := a.encode(1 << 20)
-		f.Add(encoded.Meta, encoded.Body, uint8(encoded.Omitted))
-	}
-	m := &method{output: messageType(receiptDescriptor())}
-	f.Fuzz(func(t *testing.T, meta, body []byte, omitted uint8) {
-		recorded := store.Answer{Codec: answerCodec, Meta: meta, Body: body, Omitted: store.Omission(omitted)}
-		a, err := decodeAnswer(recorded)
-		if err != nil {
-			require.ErrorIs(t, err, errCorruptAnswer)
-			return
-		}
-		again := a.encode(1 << 40)
-		assert.Equal(t, recorded.Meta, again.Meta)
-		assert.Equal(t, string(recorded.Body), string(again.Body))
-		if a.code != codes.OK && a.omitted == store.BodyKept {
-			assert.Equal(t, a.code, status.Code(a.statusError()))
-		}
-		_, _, _ = m.decode(recorded) // whatever it says, it does not panic
-	})
-}

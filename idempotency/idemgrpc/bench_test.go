@@ -192,3 +192,103 @@ func post(ctx context.Context, client *http.Client, url, key string) error {
 	_, err = io.Copy(io.Discard, resp.Body)
 	return err
 }
+
+// What the interceptor itself costs, without a socket and the machine's noise: a
+// handler that does nothing, called by itself and through Unary on a store in
+// memory.
+func BenchmarkUnaryInProcess(b *testing.B) {
+	orders := benchOrders{id: strings.Repeat("x", benchAnswer)}
+	handler := func(ctx context.Context, request any) (any, error) {
+		order, _ := request.(*testpb.Order)
+		return orders.Create(ctx, order)
+	}
+	unary, _ := benchInterceptors(b)
+	info, order := &grpc.UnaryServerInfo{FullMethod: "/reprise.test.v1.Orders/Create"}, &testpb.Order{Amount: 1999, Currency: "EUR"}
+	inProcess(b, func(ctx context.Context) error {
+		_, err := handler(ctx, order)
+		return err
+	}, func(ctx context.Context) error {
+		_, err := unary(ctx, order, info, handler)
+		return err
+	})
+}
+
+// BenchmarkStreamInProcess is BenchmarkUnaryInProcess for a stream of ten messages.
+func BenchmarkStreamInProcess(b *testing.B) {
+	const messages = 10
+	receipt := &testpb.Receipt{Id: strings.Repeat("x", benchAnswer/messages)}
+	handler := func(_ any, ss grpc.ServerStream) error {
+		if err := ss.RecvMsg(new(testpb.Batch)); err != nil {
+			return err
+		}
+		for range messages {
+			if err := ss.SendMsg(receipt); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	_, stream := benchInterceptors(b)
+	info, batch := &grpc.StreamServerInfo{FullMethod: "/reprise.test.v1.Orders/CreateMany"}, &testpb.Batch{Orders: []*testpb.Order{{Amount: 1999}}}
+	inProcess(b, func(ctx context.Context) error {
+		return handler(nil, &benchStream{ctx: ctx, request: batch})
+	}, func(ctx context.Context) error {
+		return stream(nil, &benchStream{ctx: ctx, request: batch}, info, handler)
+	})
+}
+
+// inProcess runs a benchmark without the interceptor and with it, as each does.
+func inProcess(b *testing.B, bare, protected func(context.Context) error) {
+	var n atomic.Int64
+	fresh := func() string { return strconv.FormatInt(n.Add(1), 10) }
+	same := func() string { return "same" }
+	run := func(call func(context.Context) error, key func() string) func(*testing.B) {
+		return func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				ctx := metadata.NewIncomingContext(b.Context(), metadata.MD{"idempotency-key": {key()}})
+				require.NoError(b, call(grpc.NewContextWithServerTransportStream(ctx, benchTransport{})))
+			}
+		}
+	}
+	b.Run("bare", run(bare, fresh))
+	b.Run("first", run(protected, fresh))
+	b.Run("replay", run(protected, same))
+}
+
+func benchInterceptors(b *testing.B) (grpc.UnaryServerInterceptor, grpc.StreamServerInterceptor) {
+	b.Helper()
+	protect, err := idemgrpc.New(benchMemory(b), idemgrpc.GlobalScope())
+	require.NoError(b, err)
+	require.NoError(b, protect.Protect(testpb.File_orders_proto.Services().ByName("Orders")))
+	return protect.Unary(), protect.Stream()
+}
+
+// benchTransport takes metadata and forgets it.
+type benchTransport struct{}
+
+func (benchTransport) Method() string               { return "" }
+func (benchTransport) SetHeader(metadata.MD) error  { return nil }
+func (benchTransport) SendHeader(metadata.MD) error { return nil }
+func (benchTransport) SetTrailer(metadata.MD) error { return nil }
+
+// benchStream has one request, and forgets what is sent.
+type benchStream struct {
+	ctx     context.Context
+	request *testpb.Batch
+}
+
+func (s *benchStream) Context() context.Context   { return s.ctx }
+func (*benchStream) SetHeader(metadata.MD) error  { return nil }
+func (*benchStream) SendHeader(metadata.MD) error { return nil }
+func (*benchStream) SetTrailer(metadata.MD)       {}
+func (*benchStream) SendMsg(any) error            { return nil }
+
+func (s *benchStream) RecvMsg(into any) error {
+	batch, ok := into.(*testpb.Batch)
+	if !ok || s.request == nil {
+		return io.EOF
+	}
+	batch.Orders, s.request = s.request.GetOrders(), nil
+	return nil
+}

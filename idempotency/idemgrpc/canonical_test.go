@@ -132,6 +132,7 @@ func TestExcludedFieldsDoNotCount(t *testing.T) {
 		{"a scalar", "request_id", &testpb.Order{RequestId: "1"}, &testpb.Order{RequestId: "2"}, false},
 		{"another one", "currency", &testpb.Order{RequestId: "1"}, &testpb.Order{RequestId: "2"}, true},
 		{"below a message", "meta.id", &testpb.Order{Meta: &testpb.Meta{Id: "1"}}, &testpb.Order{Meta: &testpb.Meta{Id: "2"}}, false},
+		{"a message of nothing else", "meta.id", &testpb.Order{Meta: &testpb.Meta{Id: "1"}}, &testpb.Order{}, false},
 		{"beside it", "meta.id", &testpb.Order{Meta: &testpb.Meta{Merchant: "1"}}, &testpb.Order{Meta: &testpb.Meta{Merchant: "2"}}, true},
 		{"a whole message", "meta", &testpb.Order{Meta: &testpb.Meta{Merchant: "1"}}, &testpb.Order{}, false},
 		{"below a repeated one", "items.trace", &testpb.Order{Items: []*testpb.Item{{Trace: "1"}}}, &testpb.Order{Items: []*testpb.Item{{Trace: "2"}}}, false},

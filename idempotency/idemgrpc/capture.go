@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/grpclog"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
@@ -64,6 +65,10 @@ func (c *capture) Method() string { return c.method }
 
 // SetHeader implements [grpc.ServerTransportStream].
 func (c *capture) SetHeader(md metadata.MD) error {
+	md, err := normalized(md)
+	if err != nil {
+		return err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.sent || c.over {
@@ -75,32 +80,62 @@ func (c *capture) SetHeader(md metadata.MD) error {
 
 // SendHeader implements [grpc.ServerTransportStream].
 func (c *capture) SendHeader(md metadata.MD) error {
+	md, err := normalized(md)
+	if err != nil {
+		return err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.sent || c.over {
 		return errHeaderSent
 	}
-	c.header, c.sent = metadata.Join(c.header, md), true
-	if c.flow == nil {
-		return nil
+	header := metadata.Join(c.header, md)
+	if c.flow != nil {
+		if err := c.flow(withoutMarks(header)); err != nil {
+			return err
+		}
+		c.flowed = true
 	}
-	c.flowed = true
-	return c.flow(withoutMarks(c.header))
+	c.header, c.sent = header, true
+	return nil
 }
 
-// beforeMessage sends the header with a stream's first message.
-func (c *capture) beforeMessage(set func(metadata.MD) error) {
+// beforeMessage sends the header with a stream's first message. The error is for
+// what the handler has left running after its end.
+func (c *capture) beforeMessage(set func(metadata.MD) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.flowed || c.over {
-		return
+	switch {
+	case c.over:
+		return errHeaderSent
+	case c.flowed:
+		return nil
 	}
 	c.sent, c.flowed = true, true
-	_ = set(withoutMarks(c.header)) // it fails only for a call that is over, as sending then does
+	_ = set(withoutMarks(c.header)) // of what was checked, it fails only for a call that is over, as sending then does
+	return nil
 }
 
 // SetTrailer implements [grpc.ServerTransportStream].
 func (c *capture) SetTrailer(md metadata.MD) error {
+	md, err := normalized(md)
+	if err != nil {
+		return err
+	}
+	return c.addTrailer(md)
+}
+
+// setStreamTrailer is [capture.SetTrailer] for who gets no error: as in grpc-go,
+// what is wrong is logged, and takes nothing else with it.
+func (c *capture) setStreamTrailer(md metadata.MD) {
+	md, err := normalized(md)
+	if err != nil {
+		grpclog.Errorf("idempotency: a part of the trailer of %s is not sent: %v", c.method, err)
+	}
+	_ = c.addTrailer(md) // it fails after the handler's end, when there is nobody to tell
+}
+
+func (c *capture) addTrailer(md metadata.MD) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over {
@@ -108,16 +143,6 @@ func (c *capture) SetTrailer(md metadata.MD) error {
 	}
 	c.trailer = metadata.Join(c.trailer, md)
 	return nil
-}
-
-// whileOpen runs f unless the handler's access has ended: a goroutine that it
-// left behind must not change its answer any more.
-func (c *capture) whileOpen(f func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.over {
-		f()
-	}
 }
 
 // finish ends the handler's access; what it left running changes nothing.

@@ -47,10 +47,12 @@ func statusOf(err error) *status.Status {
 	return st
 }
 
-// classOfRefusal recognises the refusal of another service behind this one,
-// which a handler has passed on: what that one says about a request is not an
-// answer to it.
-func classOfRefusal(st *status.Status, domain string) (idempotency.Class, bool) {
+// classBehind is the class of a status that may be the refusal of another service
+// behind this one, which the handler has passed on or answered with. The code says
+// what it means here, unless that service does not know its outcome, or has it and
+// does not tell: then nobody knows ours. Where it says that the same call may
+// succeed later, its refusal is nothing to keep.
+func classBehind(class idempotency.Class, st *status.Status, domain string) idempotency.Class {
 	for _, detail := range st.Details() {
 		info, ok := detail.(*errdetails.ErrorInfo)
 		if !ok || info.GetDomain() != domain && info.GetDomain() != DefaultDomain {
@@ -58,11 +60,26 @@ func classOfRefusal(st *status.Status, domain string) (idempotency.Class, bool) 
 		}
 		refused, known := refusalByReason(info.GetReason())
 		switch {
-		case !known, refused.mark == markUnknown, refused.mark == markUnavailable:
-			return idempotency.ClassUnknown, true
-		default:
-			return idempotency.ClassRelease, true
+		case known:
+			class = refused.passedOn(class)
+		case info.GetDomain() == DefaultDomain: // a newer version's; in a domain of the service's own it is its own error
+			class = idempotency.ClassUnknown
 		}
 	}
-	return 0, false
+	return class
+}
+
+// passedOn is the class of an error with this refusal in it, whose code means class.
+func (r refusal) passedOn(class idempotency.Class) idempotency.Class {
+	switch {
+	case r.mark == markUnknown, r.mark == markUnavailable:
+		return idempotency.ClassUnknown
+	case class != idempotency.ClassRecord: // which is as careful as it gets, or what the handler itself says of its work
+		return class
+	case r.code == idempotency.ErrRecordUnreadable:
+		return idempotency.ClassUnknown
+	case r.retryable:
+		return idempotency.ClassRelease
+	}
+	return class
 }

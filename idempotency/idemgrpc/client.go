@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 
@@ -33,8 +34,9 @@ type Client struct {
 // Every call of a method that wants one goes out under a key: the caller's own,
 // in the metadata or in the request's key field, else that of its context
 // ([WithKey]), else [SendKeyFrom]'s, else a fresh UUID. A key of the caller's is
-// never changed; blank metadata is no key, and two different ones fail the call
-// with INVALID_ARGUMENT before anything is sent.
+// never changed, and blank metadata is no key. Two different ones in the metadata,
+// or one in the field and another in the context, fail the call with
+// INVALID_ARGUMENT before anything is sent.
 //
 // Methods want a key if their .proto has the policy option and does not say
 // KEY_OFF, or if [SendKeysFor] or [SendKeysWhere] says so. Those without side
@@ -83,11 +85,14 @@ func (c *Client) Stream() grpc.StreamClientInterceptor {
 		if err != nil {
 			return nil, err
 		}
-		stream, err := open(ctx, desc, cc, method, opts...)
-		if err != nil || inField == nil {
-			return stream, err
+		if inField == nil {
+			return open(ctx, desc, cc, method, opts...)
 		}
-		inField.ClientStream = stream
+		ctx, inField.end = context.WithCancel(ctx)
+		if inField.ClientStream, err = open(ctx, desc, cc, method, opts...); err != nil {
+			inField.end()
+			return nil, err
+		}
 		return inField, nil
 	}
 }
@@ -99,8 +104,11 @@ func (c *Client) keyedCall(ctx context.Context, method string, req any) (context
 		return ctx, req, nil
 	}
 	ctx, own, err := c.ownKey(ctx)
-	if err != nil || own || plan.holdsKey(req) {
+	if err != nil || own {
 		return ctx, req, err
+	}
+	if held := plan.heldKey(req); held != "" {
+		return ctx, req, checkHeld(ctx, held)
 	}
 	inField := c.opts.field != "" && plan.takesKey(req)
 	key, err := c.keyFor(ctx, plan.drawn.by(inField), method, req)
@@ -132,7 +140,7 @@ func (c *Client) keyedStream(ctx context.Context, desc *grpc.StreamDesc, method 
 		return ctx, nil, err
 	}
 	if inField {
-		return ctx, &keyInField{plan: plan, key: key}, nil
+		return ctx, &keyInField{plan: plan, key: key, caller: ctx}, nil
 	}
 	ctx, err = c.inMetadata(ctx, key)
 	return ctx, nil, err
@@ -200,13 +208,36 @@ func (c *Client) keyFor(ctx context.Context, draw func() string, method string, 
 type keyInField struct {
 	grpc.ClientStream
 
-	plan clientPlan
-	key  string
+	plan   clientPlan
+	key    string
+	caller context.Context //nolint:containedctx // of the call, as long as that lasts
+	end    context.CancelFunc
 }
 
-// SendMsg sends the request with the key, or with the caller's if it has one.
+// SendMsg sends the request with the key, or with the caller's if it has one. An
+// error ends the stream, as one of grpc-go's does.
 func (s *keyInField) SendMsg(m any) error {
-	if s.plan.holdsKey(m) {
+	err := s.send(m)
+	if err != nil && !errors.Is(err, io.EOF) { // with EOF it has ended, and RecvMsg says why
+		s.end()
+	}
+	return err
+}
+
+// RecvMsg implements [grpc.ClientStream]. A stream has ended with the first error.
+func (s *keyInField) RecvMsg(m any) error {
+	err := s.ClientStream.RecvMsg(m)
+	if err != nil {
+		s.end()
+	}
+	return err
+}
+
+func (s *keyInField) send(m any) error {
+	if held := s.plan.heldKey(m); held != "" {
+		if err := checkHeld(s.caller, held); err != nil {
+			return err
+		}
 		return s.ClientStream.SendMsg(m)
 	}
 	keyed, ok := s.plan.withKey(m, s.key)

@@ -1,6 +1,7 @@
 package idemgrpc
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -36,9 +37,17 @@ type CallError struct {
 	Err error
 }
 
-// Error names code and status.
+// Error names code and status, and has the server's message.
 func (e *CallError) Error() string {
-	return fmt.Sprintf("idemgrpc: %s (status %v)", e.Code, e.Status)
+	text := fmt.Sprintf("idemgrpc: %s (status %v)", e.Code, e.Status)
+	sent, ok := errors.AsType[interface {
+		error
+		GRPCStatus() *status.Status
+	}](e.Err)
+	if !ok || sent.GRPCStatus().Message() == "" {
+		return text
+	}
+	return fmt.Sprintf("%s: %q", text, sent.GRPCStatus().Message()) // quoted: it comes from a network
 }
 
 // Unwrap returns the code and the call's error.
@@ -53,6 +62,10 @@ func (e *CallError) Unwrap() []error { return []error{e.Code, e.Err} }
 //	case err == nil: // payment is the answer
 //	case errors.Is(err, idempotency.ErrOutcomeUnknown): // find out by other means
 //	}
+//
+// An error that is none stays what it is, so that io.EOF, the end of a stream, is
+// still io.EOF: a loop over Recv can check every error, and must ask for io.EOF
+// before it takes an error for one.
 //
 // It is told by an ErrorInfo of [DefaultDomain]; domains are further ones, of
 // servers with [ErrorDomain]. A service that passes on the status of another
@@ -91,7 +104,7 @@ func (e *CallError) explain(info *errdetails.ErrorInfo) {
 }
 
 // isReason reports whether s is a reason as this library spells them. It goes
-// into error texts, and so into logs: nothing else from a network may.
+// into error texts, and so into logs, as it is: nothing else from a network may.
 func isReason(s string) bool {
 	for _, c := range []byte(s) {
 		if c != '_' && (c < 'A' || c > 'Z') {

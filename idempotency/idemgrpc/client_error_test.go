@@ -3,6 +3,7 @@ package idemgrpc_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"testing"
 	"time"
 
@@ -49,6 +50,22 @@ func TestARefusalIsToldByItsCode(t *testing.T) {
 			assert.Equal(t, &idemgrpc.CallError{Code: tt.code, Status: tt.status, RetryAfter: tt.wait, Retryable: tt.retryable, SafeNewKey: tt.newKey}, told)
 		})
 	}
+}
+
+func TestACallErrorSaysWhatTheServerSaid(t *testing.T) {
+	t.Parallel()
+	sent := idemgrpc.StatusOf(&idempotency.Error{Code: idempotency.ErrInProgress}, idemgrpc.DefaultDomain, "").Err()
+	err := idemgrpc.CheckError(fmt.Errorf("calling: %w", sent))
+	require.EqualError(t, err, `idemgrpc: in_progress (status Aborted): "a call with this idempotency key is still being processed"`)
+	require.EqualError(t, &idemgrpc.CallError{Code: idempotency.ErrInProgress, Status: codes.Aborted}, "idemgrpc: in_progress (status Aborted)")
+	forged, failed := status.New(codes.Aborted, "no\nlevel=ERROR").WithDetails(&errdetails.ErrorInfo{Domain: idemgrpc.DefaultDomain, Reason: "IN_PROGRESS"})
+	require.NoError(t, failed)
+	assert.NotContains(t, idemgrpc.CheckError(forged.Err()).Error(), "\n", "it comes from a network, and goes into logs")
+}
+
+func TestTheEndOfAStreamStaysTheEndOfAStream(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, io.EOF, idemgrpc.CheckError(io.EOF))
 }
 
 func TestAnErrorThatIsNotTheLibrarysStaysAsItIs(t *testing.T) {

@@ -3,6 +3,10 @@ package idemgrpc
 import (
 	"context"
 	"errors"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/reprise-go/reprise/internal/keysyntax"
 )
@@ -19,7 +23,8 @@ type clientKey struct{}
 //	}
 //
 // The key is taken for every call under the context that wants one and has none
-// of its own: keep such a context to one logical call. Store it, beside the
+// of its own: keep such a context to one logical call. A request whose key field has
+// another key fails with INVALID_ARGUMENT. Store it, beside the
 // request, before the first try: after a restart, WithKey makes the retry as safe
 // as one in the same process.
 //
@@ -39,6 +44,20 @@ func WithKey(ctx context.Context, key string) context.Context {
 func KeyFromContext(ctx context.Context) (string, bool) {
 	key, ok := ctx.Value(clientKey{}).(string)
 	return key, ok
+}
+
+// checkHeld compares a key that the caller put into the request with the context's,
+// if that has one: the caller means one operation, and says two. UUIDs in upper and
+// lower case are taken for one, as a server may.
+func checkHeld(ctx context.Context, held string) error {
+	key, given := KeyFromContext(ctx)
+	if !given || held == key {
+		return nil
+	}
+	if uuid, err := keysyntax.Format(held, "uuid"); err == nil && strings.EqualFold(uuid, key) {
+		return nil
+	}
+	return status.Error(codes.InvalidArgument, "idemgrpc: the request has another key in its field than WithKey gave the context")
 }
 
 // checkSent examines what the caller put into the metadata, whose syntax is

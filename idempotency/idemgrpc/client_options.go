@@ -38,9 +38,10 @@ func SendKeyIn(name string) ClientOption {
 
 // SendKeyInField puts keys into a string field of the request, such as
 // "request_id" (https://google.aip.dev/155), instead of the metadata. A path is
-// made of the names in the .proto, joined by dots. Methods whose policy option
-// names a key field have it there; those without such a field have it in the
-// metadata. Keys that are drawn follow the field's declared format; those of
+// made of the names in the .proto, joined by dots. It is a fallback, for methods
+// whose policy option names no key field: those that name one have the key there,
+// and those without this field have it in the metadata. A server that was not told
+// of the field ([KeyField], or key_field in the .proto) does not look there. Keys that are drawn follow the field's declared format; those of
 // [WithKey] and [SendKeyFrom] must follow it, too. Default: the metadata.
 func SendKeyInField(path string) ClientOption {
 	return func(o *clientOptions) error {

@@ -54,13 +54,13 @@ func (c *Client) plan(method string) clientPlan {
 		plan, _ := known.(clientPlan)
 		return plan
 	}
-	plan := c.newPlan(method)
+	plan := c.planOf(method, linkedMethod(method))
 	c.plans.Store(method, plan)
 	return plan
 }
 
-func (c *Client) newPlan(method string) clientPlan {
-	md := linkedMethod(method)
+// planOf makes the plan of a method; its descriptor is nil if it is not known.
+func (c *Client) planOf(method string, md protoreflect.MethodDescriptor) clientPlan {
 	said := saidOf(md)
 	plan := clientPlan{drawn: drawnAs(said.policy)}
 	switch {
@@ -74,6 +74,9 @@ func (c *Client) newPlan(method string) clientPlan {
 	plan.fields = [...]string{said.policy.GetKeyField(), c.opts.field}
 	if md != nil {
 		plan.path = plan.find(md.Input())
+	}
+	if format := said.policy.GetKeyFieldFormat(); format == 0 && isWritable(plan.path) && isUUID4(plan.path[len(plan.path)-1]) {
+		plan.drawn.inField = keysyntax.Draw
 	}
 	return plan
 }
@@ -143,18 +146,18 @@ func (p clientPlan) pathIn(request protoreflect.Message) fieldPath {
 	return p.find(request.Descriptor())
 }
 
-// holdsKey says whether the caller put a key into the request.
-func (p clientPlan) holdsKey(req any) bool {
+// heldKey is the key that the caller put into the request; "" if there is none.
+func (p clientPlan) heldKey(req any) string {
 	message, ok := req.(proto.Message)
 	if !ok {
-		return false
+		return ""
 	}
 	path := p.pathIn(message.ProtoReflect())
 	if path == nil {
-		return false
+		return ""
 	}
-	key, there := path.text(message.ProtoReflect())
-	return there && key != ""
+	key, _ := path.text(message.ProtoReflect())
+	return key
 }
 
 // takesKey says whether a request has a field for a key that takes a string.

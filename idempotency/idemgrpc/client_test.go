@@ -122,6 +122,7 @@ func TestOnlyMethodsThatWantAKeyGetOne(t *testing.T) {
 		{"declared", "Empty", nil, true},
 		{"not declared", "Plain", nil, false},
 		{"declared off", "Off", nil, false},
+		{"declared in shadow", "Shadow", nil, true},
 		{"without side effects", "Read", nil, false},
 		{"method listed", "Plain", []idemgrpc.ClientOption{idemgrpc.SendKeysFor("optiontest.v1.Good/Plain")}, true},
 		{"method listed with a slash", "Plain", []idemgrpc.ClientOption{idemgrpc.SendKeysFor("/optiontest.v1.Good/Plain")}, true},
@@ -168,8 +169,8 @@ func TestTheCallersKeyIsNeverChanged(t *testing.T) {
 		}, &optionpb.Request{}, attempt{metadata: []string{"mine"}}},
 		{"metadata twice and blank", nil, func(ctx context.Context) context.Context { return withMetadata(ctx, "", "mine", "mine") }, &optionpb.Request{}, attempt{metadata: []string{"mine"}}},
 		{"declared field", nil, func(ctx context.Context) context.Context { return ctx }, &optionpb.Request{RequestId: "mine"}, attempt{field: "mine"}},
-		{"declared field, before the context's", nil, func(ctx context.Context) context.Context {
-			return idemgrpc.WithKey(ctx, "context's")
+		{"declared field, the same as the context's", nil, func(ctx context.Context) context.Context {
+			return idemgrpc.WithKey(ctx, "mine")
 		}, &optionpb.Request{RequestId: "mine"}, attempt{field: "mine"}},
 		{"declared field beside blank metadata", nil, func(ctx context.Context) context.Context {
 			return withMetadata(ctx, "", " ")
@@ -239,6 +240,48 @@ func TestAKeyThatCannotBeSentFailsTheCallAndIsNotTold(t *testing.T) {
 			_, err = client.Talk(tt.ctx(t.Context()))
 			assert.Equal(t, tt.want, status.Convert(err).Message())
 			assert.Empty(t, w.attempts())
+		})
+	}
+}
+
+// WithKey says one operation and the request another.
+func TestAKeyInTheRequestThatIsNotTheContextsFailsTheCall(t *testing.T) {
+	t.Parallel()
+	const upper, lower = "5F0C6F5E-9D8B-4B6E-9C70-5B2D9C4F1A7E", "5f0c6f5e-9d8b-4b6e-9c70-5b2d9c4f1a7e"
+	tests := []struct {
+		name, context, field string
+		ok                   bool
+	}{
+		{"the same", "secret", "secret", true},
+		{"another", "secret", "secret2", false},
+		{"a UUID in upper case", lower, upper, true},
+		{"a UUID in lower case", upper, lower, true},
+		{"no UUID in upper case", "secret", "SECRET", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := &keyWitness{}
+			client := optionpb.NewGoodClient(dialWitness(t, w))
+			ctx, cancel := context.WithCancel(idemgrpc.WithKey(t.Context(), tt.context))
+			defer cancel()
+			request := &optionpb.Request{RequestId: tt.field}
+			_, unary := client.Full(ctx, request)
+			stream, err := client.Listed(ctx, request)
+			if err == nil {
+				_, err = stream.Recv()
+			}
+			for _, got := range []error{unary, err} {
+				if tt.ok {
+					require.NoError(t, got)
+					continue
+				}
+				require.Equal(t, codes.InvalidArgument, status.Code(got))
+				assert.Equal(t, "idemgrpc: the request has another key in its field than WithKey gave the context", status.Convert(got).Message())
+			}
+			if !tt.ok {
+				assert.Empty(t, w.attempts())
+			}
 		})
 	}
 }

@@ -69,6 +69,9 @@ func (w *keyWitness) FieldOnly(ctx context.Context, r *optionpb.Request) (*optio
 func (w *keyWitness) Off(ctx context.Context, r *optionpb.Request) (*optionpb.Answer, error) {
 	return w.see(ctx, r)
 }
+func (w *keyWitness) Shadow(ctx context.Context, r *optionpb.Request) (*optionpb.Answer, error) {
+	return w.see(ctx, r)
+}
 func (w *keyWitness) Read(ctx context.Context, r *optionpb.Request) (*optionpb.Answer, error) {
 	return w.see(ctx, r)
 }

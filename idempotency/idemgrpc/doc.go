@@ -7,6 +7,8 @@
 //	server := grpc.NewServer(
 //		grpc.ChainUnaryInterceptor(authenticate, protect.Unary()),
 //		grpc.ChainStreamInterceptor(authenticateStream, protect.Stream()))
+//	paymentspb.RegisterPaymentServiceServer(server, payments)
+//	err = protect.Check(server) // what was forgotten
 //
 // A call carries its key in the metadata entry idempotency-key, by the rules of
 // the HTTP header, or in a field of the request, which may have a format of its
@@ -25,8 +27,24 @@
 // a retry runs the handler again, unless an effect was marked. After CANCELLED,
 // DEADLINE_EXCEEDED, UNKNOWN (any plain Go error), INTERNAL, DATA_LOSS, a panic
 // or a crash nobody knows: duplicates get FAILED_PRECONDITION, reason
-// OUTCOME_UNKNOWN, unless the policy says otherwise. The refusals of another
-// service of this library, passed on by a handler, are not taken for answers.
+// OUTCOME_UNKNOWN, unless the policy says otherwise.
+//
+// A handler may pass on what another service of this library refused it. One that
+// does not know its outcome, or has it and does not tell (OUTCOME_UNKNOWN,
+// LEASE_LOST, RESULT_UNAVAILABLE, REPLAY_DENIED), makes the outcome unknown here,
+// too, whatever the code, and RECORD_UNREADABLE does where the code would be
+// recorded. A refusal that is retryable, such as IN_PROGRESS, is not recorded under
+// any code. All others are what their code means.
+//
+// # Callers who go away
+//
+// A gRPC client goes away by cancelling its call or, most often, by its deadline.
+// Neither reaches the handler, unless the policy says [idempotency.CallerAttached]:
+// it finishes, its answer is recorded, and the client's next try gets it. Waiting
+// heeds the deadline, and no handler is started after it. What bounds a handler is
+// the policy's MaxHold, or a limit of the server's own: an interceptor that sets one
+// with context.WithTimeout belongs inside of this one. Outside, its deadline looks
+// like the client's.
 //
 // # What callers see
 //
@@ -47,10 +65,25 @@
 // # Streams
 //
 // The messages of a server stream are passed on as they are sent, and recorded
-// up to the policy's MaxResponseBody; a longer answer is recorded without them.
+// up to the policy's MaxResponseBody; a longer answer is recorded without them. A
+// message that cannot be sent, such as one above the server's limit, is an error
+// for the handler and ends the call. What the handler then answers is recorded if it
+// is a success, for the retry; after an error the outcome is unknown.
 // A caller who goes away does not stop the handler. An attempt that loses its
 // claim in the midst of its stream ends it with ABORTED, reason LEASE_LOST.
-// Client and bidi streams cannot be protected.
+// A message that was encoded before ([grpc.PreparedMsg]) is sent, and the answer
+// recorded without messages. What a goroutine sends after the handler's end is an
+// error. Client and bidi streams cannot be protected; where [grpc.UnknownServiceHandler]
+// stands in for a protected method, a call with more than one request message is
+// refused with INTERNAL.
+//
+// A caller who does not read, or whose network is dead without a word, blocks a handler
+// in Send once its window is full, as gRPC has it, and there its context cannot reach
+// it, not even when the claim is lost: its duplicates find a running call, and after
+// MaxHold an unknown outcome. The caller's deadline ends that, and for dead connections
+// keepalive.ServerParameters, whose default is two hours:
+//
+//	grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second})
 //
 // # What it does not promise
 //

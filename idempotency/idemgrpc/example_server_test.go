@@ -26,6 +26,41 @@ func (o *orders) Create(context.Context, *testpb.Order) (*testpb.Receipt, error)
 	return &testpb.Receipt{Id: "order-1", Run: o.created}, nil
 }
 
+func (o *orders) CreateMany(batch *testpb.Batch, stream grpc.ServerStreamingServer[testpb.Receipt]) error {
+	o.created++
+	for i := range batch.GetOrders() {
+		if err := stream.Send(&testpb.Receipt{Id: fmt.Sprintf("order-%d", i+1), Run: o.created}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// serveOrders serves protected orders in memory, to a client that sends keys.
+func serveOrders() (client testpb.OrdersClient, stop func()) {
+	store, _ := memstore.New()
+	guard, _ := idempotency.New(store)
+	protect, _ := idemgrpc.New(guard, idemgrpc.GlobalScope())
+	_ = protect.Protect(testpb.File_orders_proto.Services().ByName("Orders"))
+	server := grpc.NewServer(grpc.UnaryInterceptor(protect.Unary()), grpc.StreamInterceptor(protect.Stream()))
+	testpb.RegisterOrdersServer(server, &orders{})
+	listener := bufconn.Listen(1 << 16)
+	served := make(chan struct{})
+	go func() { defer close(served); _ = server.Serve(listener) }()
+
+	keys, _ := idemgrpc.NewClient(idemgrpc.SendKeysFor("reprise.test.v1.Orders"))
+	conn, _ := grpc.NewClient("passthrough:memory",
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithChainUnaryInterceptor(keys.Unary()), grpc.WithChainStreamInterceptor(keys.Stream()))
+	return testpb.NewOrdersClient(conn), func() {
+		_ = conn.Close()
+		server.Stop()
+		<-served
+		_ = guard.Shutdown(context.Background())
+	}
+}
+
 func ExampleInterceptor_Protect() {
 	store, _ := memstore.New() // in a program: redisstore.New
 	guard, _ := idempotency.New(store)
@@ -39,6 +74,10 @@ func ExampleInterceptor_Protect() {
 	}
 	server := grpc.NewServer(grpc.UnaryInterceptor(protect.Unary()), grpc.StreamInterceptor(protect.Stream()))
 	testpb.RegisterOrdersServer(server, &orders{})
+	if err := protect.Check(server); err != nil {
+		fmt.Println(err)
+		return
+	}
 	listener := bufconn.Listen(1 << 16)
 	served := make(chan struct{})
 	go func() { defer close(served); _ = server.Serve(listener) }()

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -21,6 +23,8 @@ type Interceptor struct {
 	mu       sync.RWMutex
 	services map[protoreflect.FullName]bool
 	methods  map[string]*method // by full name, with the leading slash
+
+	askedUnary, askedStream atomic.Bool
 }
 
 // New returns an interceptor that protects nothing yet: see
@@ -62,7 +66,8 @@ func New(guard *idempotency.Guard, opts ...Option) (*Interceptor, error) {
 //
 // Errors name every method that something is wrong with: an unknown method or
 // field path, a key field of a type without a text form, a contradiction. Then
-// nothing is protected. Call it before the server serves.
+// nothing is protected. Call it before the server serves, and [Interceptor.Check]
+// once the services are registered.
 func (i *Interceptor) Protect(service protoreflect.ServiceDescriptor, methods ...ServiceMethod) error {
 	if service == nil {
 		return errors.New("idemgrpc: Protect: the service is nil")
@@ -74,13 +79,10 @@ func (i *Interceptor) Protect(service protoreflect.ServiceDescriptor, methods ..
 	}
 	plans, err := i.plan(service, methods)
 	if err != nil {
-		return fmt.Errorf("idemgrpc: %w", err)
+		return linesError{"idemgrpc: ", err}
 	}
-	for _, m := range plans { // only now: what was refused above can be put right and tried again
-		if m.live, err = i.guard.Operation(m.name, append(m.options, idempotency.Replays(answerCodec))...); err != nil {
-			return fmt.Errorf("idemgrpc: %w", err)
-		}
-		m.op = m.live.Current()
+	if err := i.register(plans); err != nil {
+		return linesError{"idemgrpc: ", err}
 	}
 	for _, m := range plans {
 		i.methods["/"+m.name] = m
@@ -95,19 +97,32 @@ func (i *Interceptor) plan(service protoreflect.ServiceDescriptor, methods []Ser
 	var errs []error
 	for _, said := range methods {
 		if service.Methods().ByName(protoreflect.Name(said.name)) == nil {
-			errs = append(errs, fmt.Errorf("%s has no method %q", service.FullName(), said.name))
+			errs = append(errs, fmt.Errorf("%s has no method %q%s", service.FullName(), said.name, nearestMethod(service, said.name)))
 		}
 	}
 	for n := range service.Methods().Len() {
 		md := service.Methods().Get(n)
 		planned, err := i.planMethod(md, methods)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", operationName(md), err))
+			errs = append(errs, linesError{operationName(md) + ": ", err})
 		}
 		plans = append(plans, planned)
 	}
 	return plans, errors.Join(errs...)
 }
+
+// linesError is an error each of whose lines begins alike, so that one of many can be
+// read by itself.
+type linesError struct {
+	prefix string
+	err    error
+}
+
+func (l linesError) Error() string {
+	return l.prefix + strings.ReplaceAll(l.err.Error(), "\n", "\n"+l.prefix)
+}
+
+func (l linesError) Unwrap() error { return l.err }
 
 func (i *Interceptor) planMethod(md protoreflect.MethodDescriptor, methods []ServiceMethod) (*method, error) {
 	declared, err := methodOptions(md)
@@ -139,6 +154,7 @@ func (i *Interceptor) planMethod(md protoreflect.MethodDescriptor, methods []Ser
 // into one that the error's code tells, and one inside that answers for the
 // handler is recorded like it.
 func (i *Interceptor) Unary() grpc.UnaryServerInterceptor {
+	i.askedUnary.Store(true)
 	return func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		m := i.method(info.FullMethod)
 		if m == nil {
@@ -151,12 +167,13 @@ func (i *Interceptor) Unary() grpc.UnaryServerInterceptor {
 // Stream returns the interceptor for streaming methods. Its place is that of
 // [Interceptor.Unary].
 func (i *Interceptor) Stream() grpc.StreamServerInterceptor {
+	i.askedStream.Store(true)
 	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 		m := i.method(info.FullMethod)
 		if m == nil {
 			return handler(srv, stream)
 		}
-		return m.now().stream(stream, func(ss grpc.ServerStream) error { return handler(srv, ss) })
+		return m.now().stream(stream, info, func(ss grpc.ServerStream) error { return handler(srv, ss) })
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
@@ -23,22 +24,42 @@ func (m *method) key(ctx context.Context, request proto.Message) (string, error)
 		return m.resolvedKey(ctx, request)
 	}
 	found, err := m.metadataKey(ctx)
-	if err != nil && !errors.Is(err, keysyntax.ErrNone) || m.keyField == nil {
-		return found, err
+	if err != nil && !errors.Is(err, keysyntax.ErrNone) {
+		return "", err
 	}
+	if m.keyField != nil {
+		found, err = m.withField(found, request)
+	}
+	if errors.Is(err, keysyntax.ErrNone) {
+		return "", m.noKey()
+	}
+	return found, err
+}
+
+// withField puts the metadata's key, if there is one, and the field's together.
+func (m *method) withField(found string, request proto.Message) (string, error) {
 	inField, err := m.fieldKey(request)
 	switch {
-	case errors.Is(err, keysyntax.ErrNone):
-		if found == "" {
-			return "", err
-		}
+	case errors.Is(err, keysyntax.ErrNone) && found != "":
 		return found, nil
-	case err != nil:
+	case errors.Is(err, keysyntax.ErrNone):
 		return "", err
+	case err != nil:
+		return "", keyError{m.keyField.String(), err}
 	case found != "" && found != inField:
-		return "", errKeysDiffer
+		return "", keyError{m.keyField.String(), errKeysDiffer}
 	}
 	return inField, nil
+}
+
+// noKey says where a key was looked for.
+func (m *method) noKey() error {
+	names := m.in.opts.keyNames
+	if m.keyField == nil {
+		return keyError{names[0], fmt.Errorf("%w in metadata %s", keysyntax.ErrNone, strings.Join(names, " or "))}
+	}
+	field := m.keyField.String()
+	return keyError{field, fmt.Errorf("%w in metadata %s or in %s", keysyntax.ErrNone, strings.Join(names, " or "), field)}
 }
 
 // metadataKey reads the entry and its aliases, which must agree.
@@ -54,9 +75,9 @@ func (m *method) metadataKey(ctx context.Context) (string, error) {
 		case errors.Is(err, keysyntax.ErrNone):
 			continue
 		case err != nil:
-			return "", fmt.Errorf("metadata %s: %w", name, err)
+			return "", keyError{name, fmt.Errorf("metadata %s: %w", name, err)}
 		case found != "" && found != key:
-			return "", errKeysDiffer
+			return "", keyError{name, errKeysDiffer}
 		}
 		found = key
 	}
@@ -110,6 +131,22 @@ func (m *method) formatted(key string, own idempotency.KeyFormat) (string, error
 		}
 	}
 	return key, nil
+}
+
+// keyError is what is wrong with a key, and where: the name of the metadata entry,
+// or the path of the request's field.
+type keyError struct {
+	place string
+	err   error
+}
+
+func (e keyError) Error() string { return e.err.Error() }
+func (e keyError) Unwrap() error { return e.err }
+
+// placeOf is where a refused key is wrong or missing; "" if only a [KeyFunc] knows.
+func placeOf(err error) string {
+	wrong, _ := errors.AsType[keyError](err)
+	return wrong.place
 }
 
 // keyCode is the refusal for a key that is missing or wrong.

@@ -7,7 +7,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/reprise-go/reprise/idempotency"
 	"github.com/reprise-go/reprise/internal/keysyntax"
@@ -82,6 +85,49 @@ func TestG2_TheFieldsFormatIsTheFieldsAlone(t *testing.T) {
 			}
 			require.NoError(t, err)
 			assert.Equal(t, test.want, key)
+		})
+	}
+}
+
+// A client's developer is told where the key was looked for, and where it is wrong.
+func TestG3_G4_ARefusalNamesThePlaceOfTheKey(t *testing.T) {
+	t.Parallel()
+	field := []idempotency.OperationOption{KeyField("request_id"), KeyFieldFormat(idempotency.KeyUUID)}
+	nested := []idempotency.OperationOption{KeyField("meta.id")}
+	byFunction := []idempotency.OperationOption{KeyFrom(func(context.Context, proto.Message) (string, error) { return "", nil })}
+	tests := []struct {
+		name        string
+		opts        []idempotency.OperationOption
+		field       string
+		metadata    []string
+		place, want string
+	}{
+		{"none", nil, "", nil, "idempotency-key", "no key in metadata idempotency-key or x-key"},
+		{"none, in either place", field, "", nil, "request_id", "no key in metadata idempotency-key or x-key or in request_id"},
+		{"none, in a message", nested, "", nil, "meta.id", "no key in metadata idempotency-key or x-key or in meta.id"},
+		{"none, by a function", byFunction, "", nil, "", "no key"},
+		{"wrong in the metadata", field, anyV4, []string{"idempotency-key", "a,b"}, "idempotency-key", "metadata idempotency-key: invalid key: it is a list"},
+		{"wrong in the other entry", field, anyV4, []string{"x-key", ""}, "x-key", "metadata x-key: invalid key: it is empty"},
+		{"wrong in the field", field, "k", nil, "request_id", "invalid key: it is not a UUID in the form of 8-4-4-4-12 hexadecimal digits (RFC 9562)"},
+		{"two entries differ", nil, "", []string{"idempotency-key", "a", "x-key", "b"}, "x-key", "invalid key: the call carries two that differ"},
+		{"entry and field differ", field, anyV4, []string{"x-key", "b"}, "request_id", "invalid key: the call carries two that differ"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			m := keyedMethod(t, test.opts...)
+			ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs(test.metadata...))
+			_, err := m.prepare(ctx, &testpb.Order{RequestId: test.field})
+			_, err = m.refuse(err)
+			var violations []*errdetails.BadRequest_FieldViolation
+			for _, detail := range status.Convert(err).Details() {
+				if bad, ok := detail.(*errdetails.BadRequest); ok {
+					violations = bad.GetFieldViolations()
+				}
+			}
+			require.Len(t, violations, 1)
+			assert.Equal(t, test.place, violations[0].GetField())
+			assert.Equal(t, test.want, violations[0].GetDescription())
 		})
 	}
 }

@@ -4,11 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 )
 
 // entry is one metadata value. Values of names that end in -bin are the raw
@@ -50,12 +53,51 @@ func valuesOf(md metadata.MD, name string) []string {
 	return values
 }
 
+// toMetadata leaves out what cannot be sent, which an older version may have
+// recorded: grpc-go would refuse it together with all the rest.
 func toMetadata(entries []entry) metadata.MD {
 	md := make(metadata.MD, len(entries))
 	for _, e := range entries {
-		md[e.name] = append(md[e.name], e.value)
+		if isSendable(e.name, e.value) {
+			md[e.name] = append(md[e.name], e.value)
+		}
 	}
 	return md
+}
+
+// normalized returns what can be sent of a handler's metadata, with all names in
+// lower case, and the error that grpc-go gives the handlers of streams for the rest.
+func normalized(md metadata.MD) (metadata.MD, error) {
+	out := make(metadata.MD, len(md))
+	var wrong error
+	for _, key := range slices.Sorted(maps.Keys(md)) {
+		name := strings.ToLower(key)
+		why := ""
+		switch {
+		case name == "":
+			why = "there is an empty key in the header"
+		case name[0] != ':' && !isMetadataName(name): // gRPC's own names begin so, and are never sent
+			why = fmt.Sprintf("header key %q contains illegal characters not in [0-9a-z-_.]", name)
+		case !isSendable(name, md[key]...):
+			why = fmt.Sprintf("header key %q contains value with non-printable ASCII characters", name)
+		}
+		if why == "" {
+			out[name] = append(out[name], md[key]...)
+		} else if wrong == nil {
+			wrong = status.Error(codes.Internal, why)
+		}
+	}
+	return out, wrong
+}
+
+// isSendable reports whether values can be sent as they are under a name.
+func isSendable(name string, values ...string) bool {
+	if strings.HasSuffix(name, "-bin") {
+		return true
+	}
+	return !slices.ContainsFunc(values, func(value string) bool {
+		return strings.ContainsFunc(value, func(c rune) bool { return c < 0x20 || c > 0x7E })
+	})
 }
 
 // recordedNames joins lists of names, each once, in lower case.

@@ -65,24 +65,26 @@ type methodSettings struct {
 // KeyFunc finds the key of a call; "" if there is none.
 type KeyFunc func(ctx context.Context, request proto.Message) (string, error)
 
-// methodOption is an option that is for methods only. The embedded policy says
-// nothing; it makes it fit into a list with the engine's options.
+// methodOption is an option that is for methods only. What is embedded makes it fit
+// into a list with the engine's options.
 type methodOption struct {
 	idempotency.OperationOption
 	set func(*methodSettings) error
 }
 
-func newMethodOption(set func(*methodSettings) error) idempotency.OperationOption {
-	return methodOption{OperationOption: idempotency.Policy{}, set: set}
+func newMethodOption(name string, set func(*methodSettings) error) idempotency.OperationOption {
+	return methodOption{idempotency.NoOperationOption("idemgrpc."+name, "idemgrpc.Method"), set}
 }
 
 // KeyField names the field of the request that carries the key, beside the
 // metadata: "request_id" (AIP-155), or a path such as "meta.request_id" through
 // messages that are neither repeated nor maps. It is a string, an integer or an
 // enum. A call that has both must have them equal. The field does not count in
-// the fingerprint.
+// the fingerprint. If the .proto says of a string field that it is a UUID4
+// (google.api.field_info, https://google.aip.dev/155), that is its
+// [KeyFieldFormat] unless one is said.
 func KeyField(path string) idempotency.OperationOption {
-	return newMethodOption(func(set *methodSettings) error { return setPath(&set.keyField, path, "KeyField") })
+	return newMethodOption("KeyField", func(set *methodSettings) error { return setPath(&set.keyField, path, "KeyField") })
 }
 
 // KeyFieldFormat says what a key may look like that comes in the [KeyField], such
@@ -90,10 +92,10 @@ func KeyField(path string) idempotency.OperationOption {
 // alone: a key in the metadata follows the policy's KeyFormat, by default any,
 // and may be of another form. One UUID is one key in both places, in upper and
 // lower case; so where this is new, UUIDs that were sent in upper case before are
-// new keys. Default: the policy's KeyFormat. The formats of UUIDs need a field that
-// is a string.
+// new keys. Default: what the .proto says of the field by google.api.field_info, else
+// the policy's KeyFormat. The formats of UUIDs need a field that is a string.
 func KeyFieldFormat(format idempotency.KeyFormat) idempotency.OperationOption {
-	return newMethodOption(func(set *methodSettings) error {
+	return newMethodOption("KeyFieldFormat", func(set *methodSettings) error {
 		switch format {
 		case idempotency.KeyAny, idempotency.KeyUUID, idempotency.KeyUUIDv4, idempotency.KeyUUIDv7:
 			return setOnce(&set.keyFieldFormat, format, "KeyFieldFormat")
@@ -107,7 +109,7 @@ func KeyFieldFormat(format idempotency.KeyFormat) idempotency.OperationOption {
 // within that of [Scope]: the same key with another value is another operation.
 // It is a path as that of [KeyField]. A call without the field has no scope.
 func ScopeField(path string) idempotency.OperationOption {
-	return newMethodOption(func(set *methodSettings) error { return setPath(&set.scopeField, path, "ScopeField") })
+	return newMethodOption("ScopeField", func(set *methodSettings) error { return setPath(&set.scopeField, path, "ScopeField") })
 }
 
 func setPath(field *string, path, name string) error {
@@ -129,7 +131,7 @@ func setOnce[T ~string](field *T, value T, name string) error {
 // again, such as the time of sending: paths, also through repeated messages and
 // the values of maps. A message is left out with all that it holds.
 func Exclude(paths ...string) idempotency.OperationOption {
-	return newMethodOption(func(set *methodSettings) error {
+	return newMethodOption("Exclude", func(set *methodSettings) error {
 		set.exclude = append(set.exclude, paths...)
 		return nil
 	})
@@ -156,7 +158,7 @@ func Exclude(paths ...string) idempotency.OperationOption {
 // such as a path that the request no longer has.
 func FormerFingerprint(config ...idempotency.OperationOption) idempotency.OperationOption {
 	former := Method("", config...)
-	return newMethodOption(func(set *methodSettings) error {
+	return newMethodOption("FormerFingerprint", func(set *methodSettings) error {
 		set.former = append(set.former, formerSettings{former.set})
 		return errors.Join(former.errs...)
 	})
@@ -172,7 +174,7 @@ func Off() idempotency.OperationOption { return idempotency.Policy{Key: idempote
 // the client. Called on the call's goroutine, and at once for different calls;
 // the request must not be changed or kept.
 func KeyFrom(key KeyFunc) idempotency.OperationOption {
-	return newMethodOption(func(set *methodSettings) error {
+	return newMethodOption("KeyFrom", func(set *methodSettings) error {
 		if key == nil {
 			return errors.New("KeyFrom: the function is nil")
 		}

@@ -69,6 +69,15 @@ func hasText(fd protoreflect.FieldDescriptor) bool {
 	}
 }
 
+// String is the path as the .proto would spell it.
+func (p fieldPath) String() string {
+	names := make([]string, len(p))
+	for i, fd := range p {
+		names[i] = string(fd.Name())
+	}
+	return strings.Join(names, ".")
+}
+
 // text returns the value as text; false if it is not there. In a message of
 // another type, which has none of these fields, nothing is.
 func (p fieldPath) text(m protoreflect.Message) (string, bool) {

@@ -82,7 +82,15 @@ func TestMistakesOfProtectionNameTheMethod(t *testing.T) {
 		method ServiceMethod
 		want   string
 	}{
-		{"unknown method", Method("Crate"), `reprise.test.v1.Orders has no method "Crate"`},
+		{"unknown method", Method("Crate"), `reprise.test.v1.Orders has no method "Crate"; the nearest is "Create"`},
+		{"two mistakes", Method("Create", KeyFieldFormat(idempotency.KeyUUID), idempotency.Policy{Lease: time.Millisecond, Headers: []string{"Cookie", "Date"}}),
+			"idemgrpc: reprise.test.v1.Orders/Create: KeyFieldFormat is said, and there is no KeyField that it could be about\n" +
+				"idemgrpc: reprise.test.v1.Orders/Create: Policy.Headers: metadata \"Cookie\" cannot be recorded: it belongs to one client's session\n" +
+				"idemgrpc: reprise.test.v1.Orders/Create: metadata \"Date\" cannot be recorded: the transport sets it on every answer\n" +
+				"idemgrpc: reprise.test.v1.Orders/Create: Lease is 1ms"},
+		{"a conflict's HTTP status", Method("Create", idempotency.Policy{Conflict: idempotency.Conflict425}), `Orders/Create: Policy.Conflict is "425", which is for HTTP`},
+		{"a limit that is the server's", Method("Create", idempotency.Policy{MaxRequestBody: 10}), "Orders/Create: Policy.MaxRequestBody is for HTTP"},
+		{"a function's option", Method("Create", idempotency.WithCodec(idempotency.JSONCodec())), "WithCodec is for Do, Wrap and Weave"},
 		{"unknown field", Method("Create", KeyField("request")), `Orders/Create: field "request": reprise.test.v1.Order has no field "request"`},
 		{"unknown field below", Method("Create", KeyField("meta.none")), `reprise.test.v1.Meta has no field "none"`},
 		{"below a scalar", Method("Create", KeyField("currency.code")), "there is nothing below currency"},
@@ -121,6 +129,66 @@ func TestMistakesOfProtectionNameTheMethod(t *testing.T) {
 			require.ErrorContains(t, err, test.want)
 			assert.Nil(t, in.method("/reprise.test.v1.Orders/Change"), "nothing is protected then")
 		})
+	}
+	assert.Empty(t, guard.Operations())
+}
+
+// What a guard says for all its transports is no mistake of one.
+func TestWhatIsForHTTPMayBeTheGuards(t *testing.T) {
+	t.Parallel()
+	in, err := New(newGuard(t, idempotency.WithPolicy(idempotency.Policy{Conflict: idempotency.Conflict503, MaxRequestBody: 10})), GlobalScope())
+	require.NoError(t, err)
+	require.NoError(t, in.Protect(ordersService(), Method("Create", idempotency.Policy{Conflict: idempotency.Conflict409})))
+}
+
+// A guard that lets the answers of all streams pass has not said that a client
+// stream is to run unprotected.
+func TestOnlyAMethodsOwnWordLeavesAClientStreamUnprotected(t *testing.T) {
+	t.Parallel()
+	uploads := testpb.File_orders_proto.Services().ByName("Uploads")
+	pass := idempotency.Policy{Stream: idempotency.StreamPass}
+	tests := []struct {
+		name    string
+		guard   idempotency.Policy
+		methods []ServiceMethod
+		ok      bool
+	}{
+		{"nobody says anything", idempotency.Policy{}, nil, false},
+		{"the guard lets pass", pass, nil, false},
+		{"one of two is said", pass, []ServiceMethod{Method("Collect", Off())}, false},
+		{"both are said", idempotency.Policy{}, []ServiceMethod{Method("Collect", Off()), Method("Talk", pass)}, true},
+		{"the guard protects nothing", idempotency.Policy{Key: idempotency.KeyOff}, nil, true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			in, err := New(newGuard(t, idempotency.WithPolicy(test.guard)), GlobalScope())
+			require.NoError(t, err)
+			err = in.Protect(uploads, test.methods...)
+			if test.ok {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, "Uploads/Talk: a client stream cannot be protected: if it is to run unprotected, say `key: KEY_OFF`")
+		})
+	}
+}
+
+func TestOptionsOfMethodsAreForNothingElse(t *testing.T) {
+	t.Parallel()
+	guard := newGuard(t)
+	for name, option := range map[string]idempotency.OperationOption{
+		"KeyField":          KeyField("id"),
+		"KeyFieldFormat":    KeyFieldFormat(idempotency.KeyUUID),
+		"ScopeField":        ScopeField("id"),
+		"Exclude":           Exclude("id"),
+		"FormerFingerprint": FormerFingerprint(Exclude("id")),
+		"KeyFrom":           KeyFrom(func(context.Context, proto.Message) (string, error) { return "", nil }),
+	} {
+		_, err := guard.Operation("POST /orders", option)
+		require.ErrorContains(t, err, `operation "POST /orders": idemgrpc.`+name+" is for idemgrpc.Method")
+		_, err = idempotency.Wrap(guard, "order", func(context.Context, struct{}) (int, error) { return 0, nil }, option)
+		require.ErrorContains(t, err, "idemgrpc."+name+" is for idemgrpc.Method")
 	}
 	assert.Empty(t, guard.Operations())
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -32,6 +31,7 @@ type method struct {
 
 	input, output protoreflect.MessageType
 	clientStreams bool
+	serverStreams bool
 	keyField      fieldPath // nil: there is none
 	fieldFormat   idempotency.KeyFormat
 	scopeField    fieldPath
@@ -47,22 +47,23 @@ func (i *Interceptor) newMethod(md protoreflect.MethodDescriptor, set methodSett
 		in: i, name: operationName(md), policy: base.Override(said), keyFrom: set.keyFrom,
 		options: append([]idempotency.OperationOption{said}, set.others...),
 		input:   messageType(md.Input()), output: messageType(md.Output()),
-		clientStreams: md.IsStreamingClient(),
-		recorded:      recordedNames(i.opts.metadata, sendable(lower(base.Headers)), set.policy.Headers),
+		clientStreams: md.IsStreamingClient(), serverStreams: md.IsStreamingServer(),
+		recorded: recordedNames(i.opts.metadata, sendable(lower(base.Headers)), set.policy.Headers),
 	}
 	if set.readOnly {
 		return m.readOnly(set)
 	}
-	if err := errors.Join(set.check(), m.policy.Validate(), m.checkStreams()); err != nil {
+	if err := errors.Join(set.check(), m.policy.Validate(), m.checkStreams(set.policy.Stream)); err != nil {
 		return nil, err
 	}
-	m.fieldFormat = cmp.Or(set.keyFieldFormat, m.policy.KeyFormat)
-	var errs [5]error
+	var errs [6]error
 	m.keyField, errs[0] = optionalPath(md.Input(), set.keyField)
 	m.scopeField, errs[1] = optionalPath(md.Input(), set.scopeField)
 	m.fingerprinter, errs[2] = newFingerprinter(md, m.policy, set.uncounted())
 	m.fingerprinter.former, errs[3] = formerFingerprinters(md, set.former)
-	errs[4] = checkFieldFormat(m.keyField, set.keyFieldFormat)
+	errs[4] = checkFieldFormat(m.keyField, set.keyFieldFormat, m.policy.KeyFormat)
+	m.fieldFormat, errs[5] = fieldFormat(m.keyField, set.keyFieldFormat)
+	m.fieldFormat = cmp.Or(m.fieldFormat, m.policy.KeyFormat)
 	return m, errors.Join(errs[:]...)
 }
 
@@ -75,12 +76,28 @@ func (s methodSettings) uncounted() []string {
 }
 
 // checkFieldFormat knows the format that no key in the field could have.
-func checkFieldFormat(field fieldPath, format idempotency.KeyFormat) error {
+func checkFieldFormat(field fieldPath, said, inherited idempotency.KeyFormat) error {
+	format := cmp.Or(said, inherited)
 	if field == nil || format == "" || format == idempotency.KeyAny || isWritable(field) {
 		return nil
 	}
 	last := field[len(field)-1]
+	if said == "" {
+		return fmt.Errorf("KeyFormat is %q, and the KeyField %s is never a UUID: its type is %v: give it the KeyFieldFormat KeyAny", format, last.Name(), last.Kind())
+	}
 	return fmt.Errorf("KeyFieldFormat is %q, and %s is never a UUID: its type is %v", format, last.Name(), last.Kind())
+}
+
+// fieldFormat puts together what is said of keys in the field and what the .proto
+// says of the field itself.
+func fieldFormat(field fieldPath, said idempotency.KeyFormat) (idempotency.KeyFormat, error) {
+	if !isWritable(field) || !isUUID4(field[len(field)-1]) {
+		return said, nil
+	}
+	if said == idempotency.KeyUUIDv7 {
+		return said, fmt.Errorf("KeyFieldFormat is %q, and %s is declared a UUID4 by google.api.field_info", said, field[len(field)-1].Name())
+	}
+	return cmp.Or(said, idempotency.KeyUUIDv4), nil
 }
 
 // readOnly is a method that is declared as free of side effects.
@@ -99,11 +116,20 @@ func (s methodSettings) check() error {
 	if s.keyFrom != nil && s.keyField != "" {
 		errs = append(errs, errors.New("KeyFrom and KeyField exclude each other: a key comes from one place"))
 	}
+	if s.keyField != "" && s.keyField == s.scopeField {
+		errs = append(errs, fmt.Errorf("KeyField and ScopeField are both %q: every key would have a scope of its own", s.keyField))
+	}
 	if s.keyFieldFormat != "" && s.keyField == "" {
 		errs = append(errs, errors.New("KeyFieldFormat is said, and there is no KeyField that it could be about"))
 	}
 	if s.policy.Fingerprint == idempotency.FingerprintJSON || len(s.policy.FingerprintOnly)+len(s.policy.FingerprintExclude) > 0 {
 		errs = append(errs, errors.New("Policy.Fingerprint: JSON is for HTTP; messages are always compared by what they say, and Exclude leaves fields out"))
+	}
+	if c := s.policy.Conflict; c != "" && c != idempotency.Conflict409 {
+		errs = append(errs, fmt.Errorf("Policy.Conflict is %q, which is for HTTP: gRPC has ABORTED", c))
+	}
+	if s.policy.MaxRequestBody != 0 {
+		errs = append(errs, errors.New("Policy.MaxRequestBody is for HTTP: gRPC servers have a limit of their own, grpc.MaxRecvMsgSize"))
 	}
 	if err := checkMetadataNames(s.policy.Headers); err != nil {
 		errs = append(errs, fmt.Errorf("Policy.Headers: %w", err))
@@ -111,11 +137,14 @@ func (s methodSettings) check() error {
 	return errors.Join(errs...)
 }
 
-func (m *method) checkStreams() error {
-	if !m.clientStreams || m.policy.Key == idempotency.KeyOff || m.policy.Stream == idempotency.StreamPass {
+// checkStreams wants it said of the method itself that a client stream runs
+// unprotected: what a guard says of all of them is about their answers.
+func (m *method) checkStreams(said idempotency.StreamRule) error {
+	if !m.clientStreams || m.policy.Key == idempotency.KeyOff || said == idempotency.StreamPass {
 		return nil
 	}
-	return errors.New("a client stream cannot be protected: say Off(), or stream=pass, if it is to run unprotected")
+	return errors.New("a client stream cannot be protected: if it is to run unprotected, say `key: KEY_OFF` in the .proto or Off(), " +
+		"or `stream: STREAM_PASS` or Policy.Stream: StreamPass; the guard's policy does not say it for one method")
 }
 
 func optionalPath(md protoreflect.MessageDescriptor, path string) (fieldPath, error) {
@@ -178,8 +207,9 @@ func (m *method) prepare(ctx context.Context, request proto.Message) (prepared, 
 		FingerprintBy: func(algorithm string) (store.Fingerprint, bool) {
 			return m.fingerprinter.by(algorithm, request.ProtoReflect(), md)
 		},
-		MayReplay: m.mayReplay(ctx),
-		Retry:     previousAttempts(md),
+		MayReplay:      m.mayReplay(ctx),
+		CallerDeadline: true, // grpc-go makes the context's of what the client says
+		Retry:          previousAttempts(md),
 	}}, nil
 }
 
@@ -243,7 +273,7 @@ func (m *method) refuse(err error) (metadata.MD, error) {
 		return metadata.Pairs(markStatus, markRejected), err
 	}
 	trailer := metadata.Join(refusalTrailer(refused), keptBeside(refused))
-	return trailer, StatusOf(refused, m.in.opts.domain, m.keyPlace()).Err()
+	return trailer, StatusOf(refused, m.in.opts.domain, placeOf(refused.Err)).Err()
 }
 
 // keptBeside is what was recorded of an answer whose messages were not: such as
@@ -259,18 +289,6 @@ func keptBeside(refused *idempotency.Error) metadata.MD {
 	return metadata.Join(toMetadata(a.header), toMetadata(a.trailer))
 }
 
-// keyPlace is where a key is expected, for a client's developer.
-func (m *method) keyPlace() string {
-	if m.keyField == nil {
-		return m.in.opts.keyNames[0]
-	}
-	names := make([]string, len(m.keyField))
-	for i, fd := range m.keyField {
-		names[i] = string(fd.Name())
-	}
-	return strings.Join(names, ".")
-}
-
 // misplaced tells the developer of a mistake that cannot be found at
 // construction.
 func misplaced(format string, args ...any) error {
@@ -284,7 +302,7 @@ func (m *method) decode(recorded store.Answer) (answer, []proto.Message, error) 
 		return answer{}, nil, err
 	}
 	if len(a.messages) > 0 && a.typeName != string(m.output.Descriptor().FullName()) {
-		return answer{}, nil, errOtherType
+		return a, nil, errOtherType
 	}
 	messages := make([]proto.Message, len(a.messages))
 	for i, encoded := range a.messages {

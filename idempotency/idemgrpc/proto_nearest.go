@@ -5,10 +5,12 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	words "github.com/reprise-go/reprise/internal/nearest"
 )
 
 // nearest ends the error for a path that does not exist with the name that was
-// probably meant; "" if no name of the path is unknown.
+// probably meant; "" if no name of the path is unknown, or none is like it.
 func nearest(md protoreflect.MessageDescriptor, path string) string {
 	for name := range strings.SplitSeq(path, ".") {
 		if md == nil {
@@ -24,36 +26,29 @@ func nearest(md protoreflect.MessageDescriptor, path string) string {
 }
 
 func nearestIn(md protoreflect.MessageDescriptor, name string) string {
-	found, least := "", 0
-	for i := range md.Fields().Len() {
-		candidate := string(md.Fields().Get(i).Name())
-		if d := distance(name, candidate); found == "" || d < least {
-			found, least = candidate, d
-		}
+	fields := md.Fields()
+	names := make([]string, fields.Len())
+	for i := range names {
+		names[i] = string(fields.Get(i).Name())
 	}
-	if found == "" {
+	if len(names) == 0 {
 		return "; it has no fields"
 	}
-	return fmt.Sprintf("; the nearest is %q", found)
+	return likely(name, names)
 }
 
-// distance is Levenshtein's: how many bytes to insert, remove or replace.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+// nearestMethod is nearest for the name of a method.
+func nearestMethod(sd protoreflect.ServiceDescriptor, name string) string {
+	names := make([]string, sd.Methods().Len())
+	for i := range names {
+		names[i] = string(sd.Methods().Get(i).Name())
 	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replaced := diagonal
-			if a[i] != b[j] {
-				replaced++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replaced, row[j]+1, diagonal+1)
-		}
+	return likely(name, names)
+}
+
+func likely(name string, names []string) string {
+	if found := words.Near(name, names); found != "" {
+		return fmt.Sprintf("; the nearest is %q", found)
 	}
-	return row[len(b)]
+	return ""
 }

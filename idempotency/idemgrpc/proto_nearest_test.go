@@ -20,7 +20,8 @@ func TestAWrongPathIsToldTheNearestField(t *testing.T) {
 		{"in a list's message", "orders.sends", `; the nearest is "sent"`},
 		{"below a string", "request_id.x", ""},
 		{"below a map of strings", "labels.x", ""},
-		{"empty name", "order.", `; the nearest is "id"`},
+		{"empty name", "order.", ""},
+		{"like nothing", "amount", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -63,7 +63,7 @@ func (s *methodSettings) read(p *policypb.Policy) error {
 	s.keyField, s.scopeField, s.exclude = p.GetKeyField(), p.GetScopeField(), slices.Clone(p.GetExclude())
 	s.keyFieldFormat = keyFormat(&r, "key_field_format", p.GetKeyFieldFormat())
 	s.policy = idempotency.Policy{
-		Key:       word(&r, "key", p.GetKey(), idempotency.KeyRequired, idempotency.KeyOptional, idempotency.KeyOff),
+		Key:       word(&r, "key", p.GetKey(), idempotency.KeyRequired, idempotency.KeyOptional, idempotency.KeyOff, idempotency.KeyShadow),
 		KeyFormat: keyFormat(&r, "key_format", p.GetKeyFormat()),
 		Retention: r.duration("retention", p.GetRetention()),
 		Lease:     r.duration("lease", p.GetLease()),

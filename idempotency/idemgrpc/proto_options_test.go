@@ -69,6 +69,7 @@ func TestAMethodIsProtectedAsItsProtoSays(t *testing.T) {
 		{"NoWait", methodSettings{said: true, keyField: "order.id", policy: idempotency.Policy{Wait: idempotency.NoWait}}},
 		{"FieldOnly", methodSettings{said: true, keyField: "request_id", keyFieldFormat: idempotency.KeyUUIDv7}},
 		{"Off", methodSettings{said: true, policy: idempotency.Policy{Key: idempotency.KeyOff}}},
+		{"Shadow", methodSettings{said: true, policy: idempotency.Policy{Key: idempotency.KeyShadow}}},
 		{"Read", methodSettings{readOnly: true}},
 		{"ReadOff", methodSettings{said: true, readOnly: true, policy: idempotency.Policy{Key: idempotency.KeyOff}}},
 		{"Idempotent", methodSettings{}},
@@ -101,7 +102,7 @@ func TestAWrongDeclarationSaysWhatIsWrong(t *testing.T) {
 		{"ScopeIsKey", `key_field and scope_field are both "request_id"`},
 		{"ExcludeTypo", `exclude: field "order.idd": optiontest.v1.Order has no field "idd"; the nearest is "id"`},
 		{"ExcludeTwice", `exclude: "order.sent" is there twice`},
-		{"TwoFaults", "lease: 0s is not above zero\n" + `key_field: field "nothing.like_it": optiontest.v1.Request has no field "nothing"; the nearest is "note"`},
+		{"TwoFaults", "lease: 0s is not above zero\n" + `key_field: field "nothing.like_it": optiontest.v1.Request has no field "nothing"`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

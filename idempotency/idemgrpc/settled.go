@@ -27,11 +27,15 @@ type Settled struct {
 // and for [idempotency.Happened], when an operation's outcome was found out by
 // other means. Duplicates get it as they would get a handler's.
 //
-// Errors name the message, the metadata or the limit that is wrong. No round
-// trip.
+// Errors name the message, the status, the metadata or the limit that is wrong, such
+// as a nil message, and a value that gRPC does not send. Which messages the method
+// can answer is checked where the answer is given. No round trip.
 func NewAnswer(s Settled) (store.Answer, error) {
 	a := answer{}
 	for i, message := range s.Messages {
+		if message == nil || !message.ProtoReflect().IsValid() {
+			return store.Answer{}, fmt.Errorf("idemgrpc: NewAnswer: message %d is nil", i)
+		}
 		name := string(message.ProtoReflect().Descriptor().FullName())
 		if i > 0 && name != a.typeName {
 			return store.Answer{}, fmt.Errorf("idemgrpc: NewAnswer: message %d is a %s, not a %s", i, name, a.typeName)
@@ -42,7 +46,10 @@ func NewAnswer(s Settled) (store.Answer, error) {
 		}
 		a.typeName, a.messages = name, append(a.messages, encoded)
 	}
-	if a.code = s.Status.Code(); a.code != codes.OK {
+	if a.code = s.Status.Code(); a.code > maxCode {
+		return store.Answer{}, fmt.Errorf("idemgrpc: NewAnswer: the status: no client can read the code %d", a.code)
+	}
+	if a.code != codes.OK {
 		encoded, err := (proto.MarshalOptions{Deterministic: true}).Marshal(s.Status.Proto())
 		if err != nil {
 			return store.Answer{}, fmt.Errorf("idemgrpc: NewAnswer: the status: %w", err)
@@ -75,5 +82,11 @@ func allEntries(md metadata.MD) ([]entry, error) {
 	}
 	slices.Sort(names)
 	names = recordedNames(names)
-	return pickEntries(md, names), checkMetadataNames(names)
+	entries := pickEntries(md, names)
+	for _, e := range entries {
+		if !isSendable(e.name, e.value) {
+			return nil, fmt.Errorf("metadata %q has a value with characters that are not printable ASCII", e.name)
+		}
+	}
+	return entries, checkMetadataNames(names)
 }

@@ -1,6 +1,7 @@
 package idemgrpc
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -46,7 +47,12 @@ func TestAnswersThatCannotBeGivenAreErrors(t *testing.T) {
 		{"status without UTF-8", Settled{Status: status.New(codes.NotFound, "\xff")}, "the status"},
 		{"a credential", Settled{Header: metadata.Pairs("set-cookie", "s")}, "one client's session"},
 		{"a mark", Settled{Trailer: metadata.Pairs("idempotency-status", "s")}, "the interceptor itself"},
-		{"too much", Settled{Trailer: metadata.Pairs("x", string(make([]byte, maxMeta)))}, "more than"},
+		{"a nil message", Settled{Messages: []proto.Message{nil}}, "message 0 is nil"},
+		{"a nil receipt", Settled{Messages: []proto.Message{&testpb.Receipt{}, (*testpb.Receipt)(nil)}}, "message 1 is nil"},
+		{"no code", Settled{Status: status.New(1<<31, "x")}, "no client can read the code 2147483648"},
+		{"no ASCII", Settled{Header: metadata.Pairs("location", "/Zürich")}, `metadata "location" has a value`},
+		{"two lines", Settled{Trailer: metadata.Pairs("x-note", "good", "x-note", "a\nb")}, `metadata "x-note" has a value`},
+		{"too much", Settled{Trailer: metadata.Pairs("x", strings.Repeat("x", maxMeta))}, "more than"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

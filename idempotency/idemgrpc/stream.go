@@ -2,6 +2,9 @@ package idemgrpc
 
 import (
 	"context"
+	"errors"
+	"io"
+	"sync"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -16,7 +19,7 @@ import (
 
 // stream answers a streaming call from the record, or runs the handler, or
 // refuses.
-func (m *method) stream(ss grpc.ServerStream, handler func(grpc.ServerStream) error) error {
+func (m *method) stream(ss grpc.ServerStream, info *grpc.StreamServerInfo, handler func(grpc.ServerStream) error) error {
 	ctx := ss.Context()
 	if !m.protected() {
 		if m.in.keySent(ctx) {
@@ -24,8 +27,8 @@ func (m *method) stream(ss grpc.ServerStream, handler func(grpc.ServerStream) er
 		}
 		return handler(ss)
 	}
-	request := m.input.New().Interface()
-	if err := ss.RecvMsg(request); err != nil {
+	request, err := m.receive(ss, info.IsClientStream && !m.shadowed())
+	if err != nil {
 		return err // as the generated code does
 	}
 	p, err := m.prepare(ctx, request)
@@ -42,6 +45,29 @@ func (m *method) stream(ss grpc.ServerStream, handler func(grpc.ServerStream) er
 	c := &streamCall{m: m, ss: ss, request: request, handler: handler}
 	result, err := m.op.Execute(p.ctx, p.call, c.run)
 	return c.respond(result, err)
+}
+
+// receive returns the request. Alone says to make sure that it is the only one, as
+// grpc-go does for methods that it knows: where a handler for unknown services stands
+// in for a protected one, every call is a stream of requests to it, and one with
+// another second message would get the answer to the first.
+func (m *method) receive(ss grpc.ServerStream, alone bool) (proto.Message, error) {
+	request := m.input.New().Interface()
+	err := ss.RecvMsg(request)
+	switch {
+	case alone && errors.Is(err, io.EOF):
+		return nil, misplaced("a call of %s has one request message, and there is none", m.name)
+	case err != nil || !alone:
+		return request, err
+	}
+	err = ss.RecvMsg(m.input.New().Interface())
+	switch {
+	case err == nil:
+		return nil, misplaced("a call of %s has one request message, and there is another", m.name)
+	case errors.Is(err, io.EOF):
+		return request, nil
+	}
+	return nil, err
 }
 
 // givenStream is a stream whose request has been received already.
@@ -85,7 +111,10 @@ type streamCall struct {
 	err     error
 	answer  answer
 	size    int64
-	broken  bool // a message could not be sent although the caller was there
+	broken  bool // a message could not be recorded
+	failed  bool // one could not be sent although the caller was there, such as one above the server's limit
+
+	sending sync.Mutex // held while a message is sent and recorded
 }
 
 // run runs the handler and says what its answer means.
@@ -94,19 +123,28 @@ func (c *streamCall) run(ctx context.Context) idempotency.Answer {
 	if c.m.policy.Stream == idempotency.StreamPass {
 		c.answer.omitted = store.BodyStreamed
 	}
-	defer c.capture.finish() // after a panic, too
+	defer c.finish() // after a panic, too
 	ctx = grpc.NewContextWithServerTransportStream(ctx, c.capture)
 	c.err = c.handler(&recordedStream{givenStream{c.ss, ctx, c.request}, c})
-	c.capture.finish()
+	c.finish()
 	st := status.New(codes.OK, "")
 	if c.err != nil {
 		st = statusOf(c.err)
 	}
 	a := c.m.answer(c.capture, st, c.answer)
-	if c.broken { // its error is about the sending, and says nothing of what was done
+	if c.broken || c.failed && c.err != nil { // its error may be about the sending, and says nothing of what was done
 		a.Class = idempotency.ClassUnknown
 	}
 	return a
+}
+
+// finish ends the handler's access. A message that a goroutine it left behind is
+// just sending still belongs to its answer; one that comes later reaches neither the
+// caller nor the record.
+func (c *streamCall) finish() {
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	c.capture.finish()
 }
 
 // sendHeader takes a caller who has gone as [recordedStream.SendMsg] does.
@@ -131,25 +169,42 @@ func (s *recordedStream) SetHeader(md metadata.MD) error { return s.call.capture
 func (s *recordedStream) SendHeader(md metadata.MD) error { return s.call.capture.SendHeader(md) }
 
 // SetTrailer implements [grpc.ServerStream].
-func (s *recordedStream) SetTrailer(md metadata.MD) {
-	_ = s.call.capture.SetTrailer(md) // it fails after the handler's end, when there is nobody to tell
-}
+func (s *recordedStream) SetTrailer(md metadata.MD) { s.call.capture.setStreamTrailer(md) }
 
 // SendMsg implements [grpc.ServerStream]. A caller who has gone is no reason to
-// stop, unless the policy says so: the answer is recorded for when it asks again.
+// stop, unless the policy says so: the answer is recorded for when it asks again. A
+// message that cannot be sent for another reason is an error for the handler: its
+// call is over then, and if the handler returns an error, too, the outcome is unknown.
 func (s *recordedStream) SendMsg(message any) error {
 	c := s.call
-	c.capture.beforeMessage(c.ss.SetHeader)
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	if err := c.capture.beforeMessage(c.ss.SetHeader); err != nil {
+		return err
+	}
+	before := c.ss.Context().Err() // a send that fails ends the context, whatever it fails for
 	err := c.ss.SendMsg(message)
-	gone := err != nil && c.ss.Context().Err() != nil
-	c.capture.whileOpen(func() {
-		c.broken = c.broken || err != nil && !gone
-		c.record(message)
-	})
+	gone := hasGone(before, err) && !c.failed
+	c.failed = c.failed || err != nil && !gone
+	c.record(message)
 	if gone && c.m.detached() {
 		return nil
 	}
 	return err
+}
+
+// hasGone tells from a send that failed, and the end of the call's context before
+// it, whether that is because the caller has gone: that may also be in between.
+func hasGone(before, err error) bool {
+	if err == nil || before != nil {
+		return err != nil
+	}
+	switch status.Code(err) {
+	case codes.Canceled, codes.DeadlineExceeded, codes.Unavailable:
+		return true
+	default:
+		return false
+	}
 }
 
 // record keeps a message, as long as the answer may be kept at all.
@@ -158,11 +213,12 @@ func (c *streamCall) record(message any) {
 		return
 	}
 	m, ok := message.(proto.Message)
-	encoded, err := []byte(nil), error(nil)
-	if ok {
-		encoded, err = (proto.MarshalOptions{Deterministic: true}).Marshal(m)
+	if !ok { // a grpc.PreparedMsg, or one for another codec, which is sent and cannot be read
+		c.answer.messages, c.answer.omitted = nil, store.BodyStreamed
+		return
 	}
-	if !ok || err != nil { // the transport has another codec, or the caller is gone and did not get it either
+	encoded, err := (proto.MarshalOptions{Deterministic: true}).Marshal(m)
+	if err != nil { // the caller is gone and did not get it either
 		c.broken = true
 		return
 	}

@@ -98,10 +98,7 @@ func (m *method) unaryAnswer(c *capture, response any, err error) idempotency.An
 // answer completes what a handler answered, and says what it means for the
 // record.
 func (m *method) answer(c *capture, st *status.Status, a answer) idempotency.Answer {
-	class := classify(st.Code(), m.policy.Record)
-	if behind, ok := classOfRefusal(st, m.in.opts.domain); ok {
-		class = behind
-	}
+	class := classBehind(classify(st.Code(), m.policy.Record), st, m.in.opts.domain)
 	a.code, a.typeName = st.Code(), string(m.output.Descriptor().FullName())
 	a.header, a.trailer = pickEntries(c.header, m.recorded), pickEntries(c.trailer, m.recorded)
 	if st.Code() != codes.OK {
@@ -155,8 +152,8 @@ func (m *method) refuseUnary(ctx context.Context, err error) (any, error) {
 // server's limits hold for it, too.
 func (m *method) replayUnary(ctx context.Context, result idempotency.Result) (any, error) {
 	a, messages, err := m.decode(result.Answer.Answer)
-	if err == nil && (len(messages) == 1) != (a.code == codes.OK) {
-		err = errCorruptAnswer
+	if err == nil {
+		err = m.checkCount(a, len(messages))
 	}
 	if err != nil {
 		return m.refuseUnary(ctx, m.op.Reject(ctx, undecodable(err), err))

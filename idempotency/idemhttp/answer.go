@@ -101,6 +101,12 @@ func decodeAnswer(recorded store.Answer) (answer, error) {
 	return a, nil
 }
 
+// checkAnswer says what is wrong with an answer that no handler gave.
+func checkAnswer(supplied store.Answer) error {
+	_, err := decodeAnswer(supplied)
+	return err
+}
+
 func (a *answer) readMeta(meta []byte) error {
 	if len(meta) > maxMeta {
 		return fmt.Errorf("%d bytes of metadata, more than %d", len(meta), maxMeta)

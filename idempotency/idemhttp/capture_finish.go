@@ -255,11 +255,12 @@ func declaredTrailers(h http.Header) []string {
 	return names
 }
 
-// mark returns the Idempotency-Status that the handler's own response carries.
-func (c *capture) mark() string {
+// passedOn returns the Idempotency-Status that the handler's own response carries,
+// and whether it says when to come again.
+func (c *capture) passedOn() (mark string, retryAfter bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.fixed.Get(headerStatus)
+	return c.fixed.Get(headerStatus), c.fixed.Get("Retry-After") != ""
 }
 
 // withdraw takes back what the handler set, where another answer is sent

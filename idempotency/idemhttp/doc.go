@@ -49,6 +49,14 @@
 // route passes streams on; then, and after a 101, the outcome is unknown. Pushes,
 // deadlines and full duplex reach the server as they are.
 //
+// A handler may pass on the response of another service of this library, with its
+// Idempotency-Status. One that does not know its outcome, or has it and does not tell
+// (unknown, unavailable, unrecorded), makes the outcome unknown here, too, whatever
+// the status, and a record that it cannot read does where the status would be
+// recorded. A refusal after which the same request may succeed (conflict, and rejected
+// with a Retry-After) is not recorded under any status. All others, such as mismatch,
+// are what their status means.
+//
 // # What clients see
 //
 // Answers carry Idempotency-Status: executed (recorded, the first answer),

@@ -4,13 +4,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/reprise-go/reprise/idempotency"
-	"github.com/reprise-go/reprise/internal/tagged"
 	"github.com/reprise-go/reprise/store"
 )
 
@@ -30,15 +28,18 @@ const (
 type fingerprinter struct {
 	algorithm string
 	canonical bool      // JSON bodies count in canonical form
-	parts     selection // of a JSON body
-	headers   []string  // request fields that count, canonical, sorted
+	parts     selection // of a JSON body: what only and exclude say
+	only      []string  // JSON Pointers
+	exclude   []string
+	headers   []string // request fields that count, canonical, sorted
 	// configuration is the digest of parts and headers, nil if there are none.
 	// The algorithm's name holds 24 bits of it only, the sum all.
 	configuration []byte
 	// former are algorithms that records may still name.
 	former []fingerprinter
-	// plan is set where requests are structs, and count by what is in those.
-	plan *tagged.Plan
+	// typed says that any body is JSON, whatever its header fields say; those do not
+	// count then.
+	typed bool
 }
 
 // newFingerprinter returns the algorithm that a policy asks for; with
@@ -52,7 +53,10 @@ func newFingerprinter(policy idempotency.Policy, keyHeaders []string) (fingerpri
 	if err != nil {
 		return fingerprinter{}, err
 	}
-	f := fingerprinter{algorithm: rawFingerprint, headers: headers}
+	f := fingerprinter{
+		algorithm: rawFingerprint, headers: headers,
+		only: policy.FingerprintOnly, exclude: policy.FingerprintExclude,
+	}
 	name := rawConfigured
 	if policy.Fingerprint == idempotency.FingerprintJSON {
 		f.algorithm, f.canonical, name = jsonFingerprint, true, jsonConfigured
@@ -62,7 +66,7 @@ func newFingerprinter(policy idempotency.Policy, keyHeaders []string) (fingerpri
 		return fingerprinter{}, err
 	}
 	if len(headers) > 0 || f.parts != (selection{}) {
-		f.configuration = configurationOf(name, policy.FingerprintOnly, policy.FingerprintExclude, headers)
+		f.configuration = configurationOf(name, f.only, f.exclude, headers)
 		f.algorithm = name + hex.EncodeToString(f.configuration[:3])
 	}
 	return f, nil
@@ -90,6 +94,8 @@ func (f fingerprinter) by(algorithm string) (fingerprinter, bool) {
 		return fingerprinter{algorithm: algorithm}, true
 	case jsonFingerprint:
 		return fingerprinter{algorithm: algorithm, canonical: true}, true
+	case typedFingerprint:
+		return fingerprinter{algorithm: algorithm, canonical: true, typed: true}, true
 	}
 	for _, former := range f.former {
 		if former.algorithm == algorithm {
@@ -111,7 +117,8 @@ func (f fingerprinter) by(algorithm string) (fingerprinter, bool) {
 //     values as sent; a Content-Type that does not parse, or comes more than
 //     once, counts as it was sent. A multipart body with a new boundary is
 //     therefore another request;
-//   - the content codings, in lower case and in order;
+//   - the content codings, in lower case and in order. For a typed handler, which
+//     looks at neither, media type and codings do not count;
 //   - the exact body bytes; or, if f says so and the body is JSON that is safely
 //     comparable, the canonical form of the parts that count ([canonicalJSON]);
 //   - the configured header fields, each line as sent.
@@ -125,8 +132,10 @@ func (f fingerprinter) of(r *http.Request, body []byte) store.Fingerprint {
 	h.add(r.Method)
 	h.add(r.URL.EscapedPath())
 	h.addQuery(r.URL.RawQuery)
-	h.addMediaType(r.Header.Values("Content-Type"))
-	h.addList(contentCodings(r.Header.Values("Content-Encoding")))
+	if !f.typed {
+		h.addMediaType(r.Header.Values("Content-Type"))
+		h.addList(contentCodings(r.Header.Values("Content-Encoding")))
+	}
 	if f.canonical {
 		form, sum := f.canonicalSum(r, body)
 		h.add(form)
@@ -165,7 +174,10 @@ func headerLines(r *http.Request, name string) []string {
 // it has none, and which of the two it is: an uncommon body may be, byte for
 // byte, the canonical form of another.
 func (f fingerprinter) canonicalSum(r *http.Request, body []byte) (form string, sum [sha256.Size]byte) {
-	if isJSON(r.Header) {
+	if f.typed && len(body) == 0 {
+		body = []byte("{}") // the handler takes it for that, or refuses it
+	}
+	if f.typed || isJSON(r.Header) {
 		if canonical, ok := canonicalJSON(body, f.parts); ok {
 			return asCanonical, sha256.Sum256(canonical)
 		}
@@ -191,8 +203,7 @@ func isJSON(h http.Header) bool {
 type requestFingerprints struct {
 	own     fingerprinter
 	request *http.Request
-	body    []byte       // only read
-	typed   typedRequest // with a plan: what the request was decoded into
+	body    []byte // only read
 
 	mu    sync.Mutex
 	known map[string]store.Fingerprint
@@ -217,28 +228,9 @@ func (f *requestFingerprints) by(algorithm string) (store.Fingerprint, bool) {
 }
 
 func (f *requestFingerprints) compute(algorithm string) (store.Fingerprint, bool) {
-	if bound, ok := f.own.ofStruct(f.request, f.value(algorithm), algorithm); ok {
-		return bound, true
-	}
 	compute, ok := f.own.by(algorithm)
 	if !ok {
 		return store.Fingerprint{}, false
 	}
 	return compute.of(f.request, f.body), true
-}
-
-// value returns what the request was decoded into. The own algorithm comes first,
-// before the handler runs; from then on the handler may have changed the value.
-func (f *requestFingerprints) value(algorithm string) reflect.Value {
-	switch {
-	case f.typed.err != nil:
-		return reflect.Value{}
-	case f.typed.plan == nil || algorithm == f.own.algorithm:
-		return f.typed.value
-	}
-	again, err := f.typed.plan.decode(f.request, f.body)
-	if err != nil {
-		return reflect.Value{} // never: it could be decoded before
-	}
-	return again
 }

@@ -168,7 +168,7 @@ func (m *Middleware) protection(
 	if err != nil {
 		return nil, err
 	}
-	op, err := m.guard.Operation(operation, append(slices.Clone(opts), idempotency.Replays(answerCodec))...)
+	op, err := m.guard.Operation(operation, append(slices.Clone(opts), idempotency.Replays(answerCodec, checkAnswer))...)
 	if err != nil {
 		return nil, err
 	}

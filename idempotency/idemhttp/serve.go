@@ -102,6 +102,9 @@ func (rt *route) ignore(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set(headerStatus, markIgnored)
 		}
 	}
+	if rt.typed != nil {
+		r = r.WithContext(rt.allowing(r.Context()))
+	}
 	rt.next.ServeHTTP(w, r)
 }
 
@@ -109,6 +112,9 @@ func (rt *route) ignore(w http.ResponseWriter, r *http.Request) {
 func (rt *route) unkeyed(w http.ResponseWriter, body *requestBody) {
 	w.Header().Set(headerStatus, markIgnored)
 	given := body.request()
+	if rt.typed != nil {
+		given = given.WithContext(rt.allowing(given.Context()))
+	}
 	defer discardForm(given, body.r)
 	rt.next.ServeHTTP(w, given)
 }
@@ -188,11 +194,7 @@ func (rt *route) protect(w http.ResponseWriter, r *http.Request, key string, unr
 		rt.refuse(w, r, rt.op.Reject(r.Context(), idempotency.ErrScopeMissing, err))
 		return
 	}
-	call, ok := rt.call(r, scope, key, body, request)
-	if !ok {
-		rt.misplaced(w, r, "a request of operation "+rt.op.Name()+" cannot be written as JSON, and so not be compared")
-		return
-	}
+	call := rt.call(r, scope, key, body, request)
 	var c *capture
 	result, err := rt.op.Execute(r.Context(), call,
 		func(ctx context.Context) idempotency.Answer {
@@ -271,12 +273,10 @@ func bodyCode(err error) idempotency.Code {
 	return idempotency.ErrBodyUnreadable
 }
 
-// call returns what the engine is to know of a request; false if the request has
-// no fingerprint.
-func (rt *route) call(r *http.Request, scope, key string, body []byte, request typedRequest) (idempotency.Call, bool) {
+// call returns what the engine is to know of a request.
+func (rt *route) call(r *http.Request, scope, key string, body []byte, request typedRequest) idempotency.Call {
 	fingerprints := rt.fingerprinter.request(r, body)
-	fingerprints.typed = request
-	own, ok := fingerprints.by(rt.fingerprinter.algorithmFor(request))
+	own, _ := fingerprints.by(rt.fingerprinter.algorithmFor(request)) // it can always be computed
 	return idempotency.Call{
 		Scope:         scope,
 		Key:           key,
@@ -284,7 +284,7 @@ func (rt *route) call(r *http.Request, scope, key string, body []byte, request t
 		Fingerprint:   own,
 		FingerprintBy: fingerprints.by,
 		MayReplay:     rt.mayReplay(r, body),
-	}, ok
+	}
 }
 
 // misplaced tells the developer of a mistake in the chain that cannot be found
@@ -297,42 +297,10 @@ func (rt *route) misplaced(w http.ResponseWriter, r *http.Request, what string) 
 // answer says what the handler's response means for the record.
 func (rt *route) answer(c *capture) idempotency.Answer {
 	a, flags := c.finish(rt.recorded)
-	class := classify(a.status, rt.policy.Record)
-	if inner, ok := classOfMark(c.mark()); ok {
-		class = inner
-	}
+	mark, retryAfter := c.passedOn()
+	class := classBehind(classify(a.status, rt.policy.Record), a.status, mark, retryAfter)
 	if flags.broken || flags.hijacked || a.status == http.StatusSwitchingProtocols {
 		class = idempotency.ClassUnknown
 	}
 	return idempotency.Answer{Class: class, Answer: a.encode()}
-}
-
-// classOfMark reads the Idempotency-Status that a handler's own response
-// carries, because it comes from another service behind this one. What that one
-// says about a request is not an answer to it.
-func classOfMark(mark string) (idempotency.Class, bool) {
-	switch mark {
-	case markConflict, markRejected, markMismatch:
-		return idempotency.ClassRelease, true
-	case markUnknown, markUnavailable, markUnrecorded:
-		return idempotency.ClassUnknown, true
-	}
-	return 0, false
-}
-
-// classify puts a status into its class.
-func classify(status int, rule idempotency.RecordRule) idempotency.Class {
-	success := status >= 200 && status < 400
-	switch {
-	case success, rule == idempotency.RecordAll:
-		return idempotency.ClassRecord
-	case rule == idempotency.RecordSuccess, status >= 500:
-		return idempotency.ClassRelease
-	}
-	switch status {
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestTimeout,
-		http.StatusTooEarly, http.StatusTooManyRequests:
-		return idempotency.ClassRelease // another try may well fare better
-	}
-	return idempotency.ClassRecord
 }

@@ -12,7 +12,6 @@ import (
 
 var (
 	errReadOutside  = errors.New("a middleware outside has read it")
-	errNoJSON       = errors.New("it cannot be written as JSON, and so not be compared")
 	errMountedTwice = errors.New("the middleware is mounted twice")
 )
 
@@ -80,11 +79,7 @@ func (rt *route) rehearse(r *http.Request, peeked *peekedBody) (req rehearsed, e
 	if err != nil || scope == "" {
 		return req, rt.op.Reject(r.Context(), idempotency.ErrScopeMissing, err)
 	}
-	call, ok := rt.call(r, scope, key, whole, req.request)
-	if !ok {
-		return req, rt.op.Reject(r.Context(), idempotency.ErrBodyUnreadable, errNoJSON)
-	}
-	req.call = call
+	req.call = rt.call(r, scope, key, whole, req.request)
 	return req, nil
 }
 
@@ -111,7 +106,7 @@ func markShadow(c *capture, w http.ResponseWriter) {
 }
 
 func (rt *route) runInShadow(ctx context.Context, c *capture, r *http.Request, peeked *peekedBody) {
-	given := peeked.give(r, ctx)
+	given := peeked.give(r, rt.allowing(ctx))
 	defer discardForm(given, r)
 	rt.next.ServeHTTP(c.Writer(), given)
 }

@@ -30,7 +30,8 @@ import (
 //     stands before those in it;
 //   - idempotency: the policy, in the words of [idempotency.ParsePolicy]. That of
 //     a struct is inherited. Precedence: defaults, guard, [TablePolicy], struct,
-//     handler;
+//     handler. "off" stands alone, and no other words under a struct that is
+//     off, unless they begin with a key rule: they would have no effect;
 //   - operation: a handler's operation name, so that its keys outlive a change of
 //     the pattern. Default the whole pattern, as with [Middleware.Handle].
 //
@@ -39,7 +40,8 @@ import (
 // who forgets it is told so, and finds no unprotected route in production
 // ([AllowUndeclared] waives that). What is inherited does not count for methods
 // that change nothing, and a tag there can only say "off". Fields without tags
-// that are neither handlers nor have routes in them are left alone.
+// that are neither handlers nor have routes in them are left alone; structs with routes
+// in a slice, an array or a map are an error.
 //
 // Everything is checked before anything is mounted. The errors of all fields are
 // joined; each names Type.Field, and the word that is wrong with the nearest
@@ -188,6 +190,9 @@ func (m *Middleware) checkField(r *tableRoute, o mountOptions) error {
 		return r.wrong(`%s is never protected: say "off", or nothing`, r.method())
 	case !r.safe() && saidNothing(said) && !o.undeclared:
 		return r.wrong(`no policy: it may change something, so say how it is protected, or idempotency:"off"`)
+	}
+	if offAndMore(r.inherited, r.own.Override(saidIn(r.options))) {
+		return r.wrong("%w", errOffAndMore)
 	}
 	policy := m.guard.Policy().Override(said)
 	if err := policy.Validate(); err != nil {

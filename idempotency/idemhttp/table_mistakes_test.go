@@ -103,6 +103,12 @@ func TestMount_WrongTablesAreFoundAtConstruction(t *testing.T) {
 			"idemhttp: table.Create: it has tags, but is neither a handler nor a struct with routes",
 		},
 		{
+			"a function for JSON, C16", struct {
+				Create func(context.Context, plain) (plain, error) `route:"POST /a" idempotency:"required"`
+			}{}, nil,
+			"idemhttp: table.Create: a function from a request to an answer is no handler: wrap it in idemhttp.JSON and make the field http.Handler",
+		},
+		{
 			"a handler by value", &struct {
 				Create byValue `route:"POST /a"`
 			}{}, nil,

@@ -1,6 +1,7 @@
 package idemhttp
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -142,6 +143,11 @@ var (
 	errNoRoute    = errors.New(`a handler without a route: say where it goes, as route:"POST /path"`)
 	errByValue    = errors.New("its type is no http.Handler, but a pointer to it is: make the field a pointer")
 	errNoGroup    = errors.New("it has tags, but is neither a handler nor a struct with routes")
+	errContainer  = errors.New("it holds structs with routes, but nothing in a slice, an array or a map is mounted: " +
+		"give each struct a field of its own")
+	errTypedFunc = errors.New("a function from a request to an answer is no handler: " +
+		"wrap it in idemhttp.JSON and make the field http.Handler")
+	errOffAndMore = errors.New(`"off" stands with other words, which would have no effect: say "off" alone, or what protects it`)
 )
 
 // handler reads a handler of the table.
@@ -189,6 +195,10 @@ func (g tableGroup) inner(f reflect.StructField, tags tableTags) (tableGroup, er
 	switch {
 	case isHandlerType(reflect.PointerTo(f.Type)):
 		return g, errByValue
+	case isTypedFunc(f.Type):
+		return g, errTypedFunc
+	case isContainer(f.Type) && hasRoutes(f.Type, nil):
+		return g, errContainer
 	case of == nil || !hasRoutes(of, nil):
 		return g, errNoGroup
 	case slices.Contains(g.within, of):
@@ -198,6 +208,9 @@ func (g tableGroup) inner(f reflect.StructField, tags tableTags) (tableGroup, er
 	}
 	prefix, err := groupPrefix(tags)
 	policy, policyErr := tags.parsePolicy()
+	if offAndMore(g.policy, policy) {
+		return g, errOffAndMore
+	}
 	return tableGroup{
 		name:   g.name + "." + f.Name,
 		path:   g.path + f.Name + ".",
@@ -218,8 +231,12 @@ func structOf(t reflect.Type) reflect.Type {
 	return t
 }
 
-// hasRoutes reports whether a struct, or one in it, has a field with a route.
+// hasRoutes reports whether a struct, or one in it, has a field with a route; or
+// a container of such, which is a mistake.
 func hasRoutes(t reflect.Type, around []reflect.Type) bool {
+	for isContainer(t) {
+		t = t.Elem()
+	}
 	t = structOf(t)
 	if t == nil || slices.Contains(around, t) {
 		return false
@@ -242,6 +259,20 @@ func isHandlerType(t reflect.Type) bool {
 
 func isHandlerFunc(t reflect.Type) bool {
 	return t.Kind() == reflect.Func && t.ConvertibleTo(reflect.TypeFor[http.HandlerFunc]())
+}
+
+// isTypedFunc knows what [JSON] makes a handler of.
+func isTypedFunc(t reflect.Type) bool {
+	return t.Kind() == reflect.Func && t.NumIn() == 2 && t.NumOut() == 2 &&
+		t.In(0) == reflect.TypeFor[context.Context]() && t.Out(1) == reflect.TypeFor[error]()
+}
+
+// offAndMore reports whether somebody says how a route is protected that is off, by
+// themselves or by inheritance.
+func offAndMore(inherited, own idempotency.Policy) bool {
+	more := own
+	more.Key = ""
+	return inherited.Override(own).Key == idempotency.KeyOff && !saidNothing(more)
 }
 
 // handlerIn returns the handler in a field of such a type.

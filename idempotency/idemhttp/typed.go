@@ -30,9 +30,18 @@ import (
 //	    never takes its place. If it is not set, that is 500 scope_missing;
 //	  - "-": does not count. With fingerprint on some fields, only those count.
 //
-// The request's method, path and query count as well; how its body is written
-// does not. A field with its zero value counts like one that is not there, so
-// that a field can be added to the struct while keys are in use.
+// Compared is the body itself, member by member, and not what the struct makes of
+// it: how it is written does not count (RFC 8785), nor does Content-Type, but a
+// member that is not there is another than one with the value zero, and one instant
+// written in two time zones is two. A body with two names that differ in case only,
+// or a name in another case than that of a tagged field, counts byte for byte. The
+// method, the path and the query always count as well.
+//
+// A field without a tag can be added to the struct while keys are in use, because a
+// retry does not set it. A change of its tags changes how requests are compared: a
+// retry over that is 503 record_unreadable, unless there were no tags before, or
+// [FormerFingerprints] has the former members as FingerprintExclude or
+// FingerprintOnly, with that of the key among the excluded.
 //
 // Fields tagged path:"id" or query:"dry_run", with json:"-", come from the path
 // ([http.Request.PathValue]) and the query: strings, integers, bools and types
@@ -134,7 +143,8 @@ func (h *jsonHandler[Req, Resp]) value(w http.ResponseWriter, r *http.Request) (
 	if given, ok := h.given(r.Context()); ok {
 		return given.value, given.err
 	}
-	body, err := readBody(w, r, h.opts.maxBody)
+	allowed, _ := r.Context().Value(bodyLimitKey{}).(int64)
+	body, err := readBody(w, r, max(h.opts.maxBody, allowed))
 	if errors.Is(err, errBodyTooLarge) {
 		return reflect.Value{}, statusError{http.StatusRequestEntityTooLarge, err}
 	}
@@ -208,8 +218,9 @@ func JSONErrors(write func(w http.ResponseWriter, r *http.Request, err error)) J
 }
 
 // JSONMaxBody bounds the body in bytes where the handler serves unprotected;
-// where it is protected, [idempotency.Policy].MaxRequestBody does. Above 0,
-// default 1 MiB.
+// where it is protected, [idempotency.Policy].MaxRequestBody does. On a protected
+// route the greater of the two holds for requests whose key is missing, off or only
+// watched. Above 0, default 1 MiB.
 func JSONMaxBody(bytes int64) JSONOption {
 	return func(o *jsonOptions) error {
 		if bytes <= 0 {

@@ -22,6 +22,11 @@ type (
 	versionOne   struct{ Amount int64 }
 	versionTwo   struct{ Amount, Fee int64 }
 	versionOther struct{ Sum int64 }
+
+	versionTagged struct {
+		Amount int64
+		Note   string `idempotency:"-"`
+	}
 )
 
 func echo[Req any](context.Context, Req) (string, error) { return "done", nil }
@@ -39,6 +44,7 @@ func TestF23_RetriesOverDeploymentsOfATypedRoute(t *testing.T) {
 	other := idempotency.Policy{FingerprintHeaders: []string{"X-Other"}}
 	one := deployment{handler: idemhttp.JSON(echo[versionOne])}
 	two := deployment{handler: idemhttp.JSON(echo[*versionTwo])}
+	tagged := deployment{handler: idemhttp.JSON(echo[versionTagged])}
 	tests := []struct {
 		name          string
 		before, after deployment
@@ -47,20 +53,25 @@ func TestF23_RetriesOverDeploymentsOfATypedRoute(t *testing.T) {
 		{"no change", one, one, `{"Amount":5}`, "200 replayed"},
 		{"no change, another request", one, one, `{"Amount":6}`, "422 mismatch"},
 		{"a new field that is not set", one, two, `{"Amount":5}`, "200 replayed"},
-		{"a new field that is zero", one, two, `{"Amount":5,"Fee":0}`, "200 replayed"},
+		{"a new field that is set to zero", one, two, `{"Amount":5,"Fee":0}`, "422 mismatch"},
 		{"a new field, another request", one, two, `{"Amount":6}`, "422 mismatch"},
-		{"back again", two, one, `{"Amount":5}`, "503 rejected"},
-		{"another struct", one, deployment{handler: idemhttp.JSON(echo[versionOther])}, `{"Sum":5}`, "503 rejected"},
+		{"back again", two, one, `{"Amount":5}`, "200 replayed"},
+		{"another struct", one, deployment{handler: idemhttp.JSON(echo[versionOther])}, `{"Sum":5}`, "422 mismatch"},
 		{"typed now", deployment{handler: plainHandler}, one, `{"Amount":5}`, "200 replayed"},
 		{"typed now, another request", deployment{handler: plainHandler}, one, `{"Amount":6}`, "422 mismatch"},
-		{"typed now, JSON before", deployment{plainHandler, asJSON}, one, ` {"Amount": 5} `, "200 replayed"},
-		{"typed no more", one, deployment{handler: plainHandler}, `{"Amount":5}`, "503 rejected"},
-		{"by the key alone now", one, deployment{one.handler, idempotency.Policy{Fingerprint: idempotency.FingerprintOff}}, `{"Amount":5}`, "200 replayed"},
-		{"headers count as before", deployment{one.handler, version}, deployment{one.handler, version}, `{"Amount":5}`, "200 replayed"},
-		{"headers count as before, a new field", deployment{one.handler, version}, deployment{two.handler, version}, `{"Amount":5}`, "200 replayed"},
-		{"other headers count", deployment{one.handler, version}, deployment{one.handler, other}, `{"Amount":5}`, "503 rejected"},
-		{"headers count now", one, deployment{one.handler, version}, `{"Amount":5}`, "503 rejected"},
-		{"headers count no more", deployment{one.handler, version}, one, `{"Amount":5}`, "503 rejected"},
+		{"typed now, JSON before", deployment{handler: plainHandler, policy: asJSON}, one, ` {"Amount": 5} `, "200 replayed"},
+		{"typed no more", one, deployment{handler: plainHandler}, `{"Amount":5}`, "200 replayed"},
+		{"typed no more, another request", one, deployment{handler: plainHandler}, `{"Amount":6}`, "422 mismatch"},
+		{"a tag now", one, tagged, `{"Amount":5}`, "200 replayed"},
+		{"a tag no more", tagged, one, `{"Amount":5}`, "503 rejected"},
+		{"a tag no more, and that is said", tagged, deployment{handler: one.handler, former: excluding("/Note")}, `{"Amount":5}`, "200 replayed"},
+		{"a tag no more, another request", tagged, deployment{handler: one.handler, former: excluding("/Note")}, `{"Amount":6}`, "422 mismatch"},
+		{"by the key alone now", one, deployment{handler: one.handler, policy: idempotency.Policy{Fingerprint: idempotency.FingerprintOff}}, `{"Amount":5}`, "200 replayed"},
+		{"headers count as before", deployment{handler: one.handler, policy: version}, deployment{handler: one.handler, policy: version}, `{"Amount":5}`, "200 replayed"},
+		{"headers count as before, a new field", deployment{handler: one.handler, policy: version}, deployment{handler: two.handler, policy: version}, `{"Amount":5}`, "200 replayed"},
+		{"other headers count", deployment{handler: one.handler, policy: version}, deployment{handler: one.handler, policy: other}, `{"Amount":5}`, "503 rejected"},
+		{"headers count now", one, deployment{handler: one.handler, policy: version}, `{"Amount":5}`, "200 replayed"},
+		{"headers count no more", deployment{handler: one.handler, policy: version}, one, `{"Amount":5}`, "503 rejected"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -86,6 +97,11 @@ func TestF23_RetriesOverDeploymentsOfATypedRoute(t *testing.T) {
 type deployment struct {
 	handler http.Handler
 	policy  idempotency.Policy
+	former  []idempotency.Policy
+}
+
+func excluding(pointers ...string) []idempotency.Policy {
+	return []idempotency.Policy{{Fingerprint: idempotency.FingerprintJSON, FingerprintExclude: pointers}}
 }
 
 // ask starts a process on the records, and sends it one request.
@@ -94,7 +110,7 @@ func (d deployment) ask(t *testing.T, records *memstore.Store, body string) stri
 	guard, err := idempotency.New(records)
 	require.NoError(t, err)
 	defer func() { assert.NoError(t, guard.Shutdown(context.Background())) }()
-	mw, err := idemhttp.New(guard, idemhttp.GlobalScope())
+	mw, err := idemhttp.New(guard, idemhttp.GlobalScope(), idemhttp.FormerFingerprints(d.former...))
 	require.NoError(t, err)
 	status, mark, _ := strings.Cut(said(asked(t, mountTyped(t, mw, d.handler, d.policy), "k", body)), " ")
 	mark, _, _ = strings.Cut(mark, " ")
@@ -117,6 +133,7 @@ func TestF14_HeadersPathAndQueryCountForATypedRoute(t *testing.T) {
 	}
 	assert.Equal(t, "executed", send("/a/1?q=1", "1", "application/json"))
 	assert.Equal(t, "replayed", send("/a/1?q=1", "1", "text/plain"))
+	assert.Equal(t, "replayed", send("/a/1?q=1", "1", "application/x-www-form-urlencoded"))
 	assert.Equal(t, "mismatch", send("/a/1?q=1", "2", "application/json"))
 	assert.Equal(t, "mismatch", send("/a/1?q=2", "1", "application/json"))
 	assert.Equal(t, "mismatch", send("/a/2?q=1", "1", "application/json"))

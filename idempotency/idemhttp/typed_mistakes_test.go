@@ -65,15 +65,26 @@ type (
 	otherPath struct {
 		ID string `path:"paiment" json:"-"`
 	}
-	halfHidden struct {
-		Currency string
-		units    int
+	base     struct{ ID string }
+	basePath struct {
+		ID string `path:"id" json:"-"`
 	}
-	money struct{ Price halfHidden }
-	plain struct{ Amount int }
+	embedsPointer     struct{ *base }
+	embedsPointerPath struct {
+		*basePath `json:"-"`
+	}
+	embedsBelow  struct{ Lines []embedsPointer }
+	queryUnasked struct {
+		Trace string `query:"trace" json:"-" idempotency:"-"`
+	}
+	readsAll struct {
+		Comment string `idempotency:"-"`
+	}
+	readsPart struct{ Note **readsAll }
+	plain     struct{ Amount int }
 )
 
-func (h *halfHidden) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &h.units) }
+func (r *readsAll) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &r.Comment) }
 
 // typed is a typed handler that is never reached.
 func typed[Req any](opts ...idemhttp.JSONOption) http.Handler {
@@ -99,7 +110,12 @@ func TestJSON_WrongRequestStructsAreFoundAtConstruction(t *testing.T) {
 		{"recursive", typed[recursive](), `JSON: recursive.Next: idemhttp_test.recursive contains itself, and its tags cannot hold at every depth`},
 		{"no struct", typed[[]plain](), `JSON: the type of the request is []idemhttp_test.plain, not a struct or a pointer to one`},
 		{"an interface", typed[any](), `JSON: the type of the request is interface {}, not a struct or a pointer to one`},
-		{"reads what it does not write", typed[money](), `JSON: money.Price: idemhttp_test.halfHidden reads its own JSON and does not write it, so that two requests could look the same: give it MarshalJSON, or say idempotency:"-"`},
+		{"an embedded pointer, B9", typed[embedsPointer](), `JSON: embedsPointer.base: the embedded pointer is to a type that is not exported, so that no request can set it: embed idemhttp_test.base itself`},
+		{"an embedded pointer with a place, B9", typed[embedsPointerPath](), `JSON: embedsPointerPath.basePath: the embedded pointer is to a type that is not exported, so that no request can set it: embed idemhttp_test.basePath itself`},
+		{"an embedded pointer below a slice, B9", typed[embedsBelow](), `JSON: embedsBelow.Lines.base: the embedded pointer is to a type that is not exported, so that no request can set it: embed idemhttp_test.base itself`},
+		{"a query that is not to count", typed[queryUnasked](), `JSON: queryUnasked.Trace: query:"trace": idempotency:"-": the path and the query always count`},
+		{"a tag in a type that reads itself", typed[readsAll](), `JSON: readsAll.Comment: idempotency: it is in a type that reads its own JSON, so that nobody knows which member it is`},
+		{"a tag below a type that reads itself", typed[readsPart](), `JSON: readsPart.Note.Comment: idempotency: it is in a type that reads its own JSON, so that nobody knows which member it is`},
 		{"no name", typed[placeless](), `JSON: placeless.ID: path:"": the name is empty`},
 		{"from path and body", typed[pathInBody](), `JSON: pathInBody.ID: path:"id": the body could set it, too: say json:"-"`},
 		{"from path and query", typed[pathAndQuery](), `JSON: pathAndQuery.ID: path and query: a value comes from one place`},

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // The tags of fields that do not come from the body.
@@ -44,6 +46,8 @@ func newPlaceField(f reflect.StructField) (placeField, bool, error) {
 		return p, false, fmt.Errorf("%s: the field is not exported", said)
 	case f.Tag.Get("json") != "-":
 		return p, false, fmt.Errorf(`%s: the body could set it, too: say json:"-"`, said)
+	case slices.Contains(strings.Split(f.Tag.Get(tagPolicy), ","), "-"):
+		return p, false, fmt.Errorf(`%s: idempotency:"-": the path and the query always count`, said)
 	case p.set == nil:
 		return p, false, fmt.Errorf("%s: %v cannot be read from text: it must be a string, an integer, a bool, "+
 			"or an encoding.TextUnmarshaler", said, f.Type)

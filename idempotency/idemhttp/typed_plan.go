@@ -1,8 +1,6 @@
 package idemhttp
 
 import (
-	"encoding"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -21,6 +19,7 @@ type requestPlan struct {
 	tags   *tagged.Plan
 	places []placeField
 	body   bool // it has members that come from the body
+	parts  memberPointers
 }
 
 // newRequestPlan returns the plan of a struct, or of what a pointer points to.
@@ -35,7 +34,10 @@ func newRequestPlan(t reflect.Type) (*requestPlan, error) {
 		return nil, err
 	}
 	p := &requestPlan{of: of, tags: tags}
-	err = errors.Join(checkReadable(of, typeName(of)), p.readPlaces())
+	if err := errors.Join(checkSettable(of, typeName(of)), p.readPlaces()); err != nil {
+		return nil, err
+	}
+	p.parts, err = membersOf(of)
 	return p, err
 }
 
@@ -81,58 +83,6 @@ func typeName(t reflect.Type) string {
 		return "struct"
 	}
 	return t.Name()
-}
-
-// checkReadable finds what reads its own JSON into unexported fields but does not
-// write it: two requests that differ there would look the same, and one would get
-// the other's answer.
-func checkReadable(t reflect.Type, name string) error {
-	var errs []error
-	seen := make(map[reflect.Type]bool)
-	var walk func(t reflect.Type, name string)
-	walk = func(t reflect.Type, name string) {
-		for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Array || t.Kind() == reflect.Map {
-			t = t.Elem()
-		}
-		if t.Kind() != reflect.Struct || seen[t] || writesItself(t) {
-			return
-		}
-		seen[t] = true
-		if readsOnly(t) {
-			errs = append(errs, fmt.Errorf("%s: %v reads its own JSON and does not write it, so that two requests "+
-				`could look the same: give it MarshalJSON, or say idempotency:"-"`, name, t))
-			return
-		}
-		for f := range t.Fields() {
-			reachable := f.IsExported() || f.Anonymous
-			if reachable && f.Tag.Get("idempotency") != "-" && f.Tag.Get("json") != "-" {
-				walk(f.Type, name+"."+f.Name)
-			}
-		}
-	}
-	walk(t, name)
-	return errors.Join(errs...)
-}
-
-func writesItself(t reflect.Type) bool {
-	return has[json.Marshaler](t) || has[encoding.TextMarshaler](t)
-}
-
-// readsOnly is for types that do not write themselves.
-func readsOnly(t reflect.Type) bool {
-	if !has[json.Unmarshaler](t) && !has[encoding.TextUnmarshaler](t) {
-		return false
-	}
-	for f := range t.Fields() {
-		if !f.IsExported() {
-			return true
-		}
-	}
-	return false
-}
-
-func has[I any](t reflect.Type) bool {
-	return reflect.PointerTo(t).Implements(reflect.TypeFor[I]())
 }
 
 // checkPattern finds fields that ask for a part of the path which the pattern

@@ -78,7 +78,10 @@ func (rt *route) around(next http.Handler) http.Handler {
 		}
 	}
 	own.typed, own.plan = typed, plan
-	own.fingerprinter = rt.fingerprinter.forStruct(plan.tags)
+	own.fingerprinter, err = rt.fingerprinter.forTyped(plan.parts)
+	if err != nil { // never: membersOf makes pointers that are well-formed
+		return misbuilt(rt.op.Name(), err)
+	}
 	return &own
 }
 
@@ -91,6 +94,17 @@ type typedRequest struct {
 }
 
 type typedKey struct{}
+
+// bodyLimitKey is where a handler that reads its body itself finds the limit that
+// holds where it is protected.
+type bodyLimitKey struct{}
+
+// allowing returns a context in which a typed handler takes a body of the size that
+// it takes with a key: that a key is missing, or does not count for a while, must
+// not make requests too large.
+func (rt *route) allowing(ctx context.Context) context.Context {
+	return context.WithValue(ctx, bodyLimitKey{}, rt.policy.MaxRequestBody)
+}
 
 // enter hands the value to the handler, so that it is decoded once.
 func (t typedRequest) enter(ctx context.Context) context.Context {

@@ -40,6 +40,30 @@ func TestG14_UnderPassAHeaderGoesOutAtOnce(t *testing.T) {
 
 func TestG22_AStreamsReplayMeetsTheSendLimit(t *testing.T) {
 	t.Parallel()
+	sent := make(chan error, 2)
+	s := newGRPC(t, grpcSetup{
+		server: []grpcgo.ServerOption{grpcgo.MaxSendMsgSize(1000)},
+		batch: func(_ *testpb.Batch, stream grpcgo.ServerStreamingServer[testpb.Receipt]) error {
+			sent <- stream.Send(&testpb.Receipt{Id: strings.Repeat("x", 2000)})
+			sent <- stream.Send(&testpb.Receipt{Id: "small"})
+			return nil // it is done, whoever got it
+		},
+	})
+	key := newKey()
+	_, first := s.many(t.Context(), key, &testpb.Batch{})
+	requireCode(t, first, codes.ResourceExhausted)
+	assert.Equal(t, codes.ResourceExhausted, status.Code(next(t, "the first message", sent)))
+	require.Error(t, next(t, "the second message", sent), "the call is over")
+	_, second := s.many(t.Context(), key, &testpb.Batch{})
+	requireCode(t, second, codes.ResourceExhausted)
+	assert.Equal(t, first.Status.Message(), second.Status.Message())
+	assert.Equal(t, 1, s.Runs())
+}
+
+// A handler that returns the error of a send does not say what was done. By its
+// code, RESOURCE_EXHAUSTED, nothing would have happened.
+func TestG22_AnErrorOfSendingSaysNothingOfWhatWasDone(t *testing.T) {
+	t.Parallel()
 	s := newGRPC(t, grpcSetup{
 		server: []grpcgo.ServerOption{grpcgo.MaxSendMsgSize(1000)},
 		batch: func(_ *testpb.Batch, stream grpcgo.ServerStreamingServer[testpb.Receipt]) error {
@@ -48,10 +72,9 @@ func TestG22_AStreamsReplayMeetsTheSendLimit(t *testing.T) {
 	})
 	key := newKey()
 	_, first := s.many(t.Context(), key, &testpb.Batch{})
-	requireCode(t, first, codes.ResourceExhausted) // which would be a release, if the handler had said it
+	requireCode(t, first, codes.ResourceExhausted)
 	_, second := s.many(t.Context(), key, &testpb.Batch{})
-	requireCode(t, second, codes.ResourceExhausted)
-	assert.Equal(t, first.Status.Message(), second.Status.Message())
+	requireRefusal(t, second, codes.FailedPrecondition, "OUTCOME_UNKNOWN")
 	assert.Equal(t, 1, s.Runs())
 }
 

@@ -49,17 +49,18 @@ func TestG2_G3_G4_G5_WhereTheKeyIs(t *testing.T) {
 		metadata []string
 		field    string
 		want     string // reason; "" if it is the key of all
+		place    string // the violation's field
 	}{
-		{"G2 in the field", nil, uuid, ""},
-		{"G2 in the field, upper case", nil, upper, ""},
-		{"G2 in the metadata, upper case", []string{upper}, "", ""},
-		{"both, the same", []string{uuid}, upper, ""},
-		{"G3 both, different", []string{uuid}, other, "IDEMPOTENCY_KEY_INVALID"},
-		{"G4 missing", nil, "", "IDEMPOTENCY_KEY_MISSING"},
-		{"G5 repeated", []string{uuid, uuid}, "", "IDEMPOTENCY_KEY_INVALID"},
-		{"empty", []string{""}, "", "IDEMPOTENCY_KEY_INVALID"},
-		{"no UUID in the field", nil, "key", "IDEMPOTENCY_KEY_INVALID"},
-		{"no UUID in the metadata", []string{"key"}, uuid, "IDEMPOTENCY_KEY_INVALID"},
+		{"G2 in the field", nil, uuid, "", ""},
+		{"G2 in the field, upper case", nil, upper, "", ""},
+		{"G2 in the metadata, upper case", []string{upper}, "", "", ""},
+		{"both, the same", []string{uuid}, upper, "", ""},
+		{"G3 both, different", []string{uuid}, other, "IDEMPOTENCY_KEY_INVALID", "request_id"},
+		{"G4 missing", nil, "", "IDEMPOTENCY_KEY_MISSING", "request_id"},
+		{"G5 repeated", []string{uuid, uuid}, "", "IDEMPOTENCY_KEY_INVALID", "idempotency-key"},
+		{"empty", []string{""}, "", "IDEMPOTENCY_KEY_INVALID", "idempotency-key"},
+		{"no UUID in the field", nil, "key", "IDEMPOTENCY_KEY_INVALID", "request_id"},
+		{"no UUID in the metadata", []string{"key"}, uuid, "IDEMPOTENCY_KEY_INVALID", "idempotency-key"},
 	}
 	s := newGRPC(t, grpcSetup{method: []idempotency.OperationOption{
 		idempotency.Policy{KeyFormat: idempotency.KeyUUIDv4}, idemgrpc.KeyField("request_id"),
@@ -82,7 +83,7 @@ func TestG2_G3_G4_G5_WhereTheKeyIs(t *testing.T) {
 			bad, ok := detail[*errdetails.BadRequest](got.Status)
 			require.True(t, ok)
 			require.Len(t, bad.GetFieldViolations(), 1)
-			assert.Equal(t, "request_id", bad.GetFieldViolations()[0].GetField())
+			assert.Equal(t, test.place, bad.GetFieldViolations()[0].GetField())
 			assert.NotContains(t, got.Status.Proto().String(), uuid[1:])
 		})
 	}

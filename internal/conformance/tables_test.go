@@ -89,6 +89,9 @@ func TestTable_OneNodeReplaysWhatAnotherRan_R1_F1_G2(t *testing.T) {
 		body: `{"item":"book","request_id":"` + strings.ToUpper(shopKey) + `","trace":"2"}`,
 	}))
 	requireReplay(t, first, send(t, b.url+"/v1/orders", call{key: shopKey, body: `{"item":"book"}`}))
+	requireReplay(t, first, send(t, b.url+"/v1/orders", call{
+		key: shopKey, body: `{ "item":"\u0062ook" }`, header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, // as curl -d
+	}))
 	requireProblem(t, send(t, b.url+"/v1/orders", call{key: shopKey, body: `{"item":"pen"}`}), 422, "idempotency_key_reused")
 	requireProblem(t, send(t, b.url+"/v1/orders", call{
 		key: "11111111-d9cb-469f-a165-70867728950e", body: `{"request_id":"` + shopKey + `","item":"book"}`,

@@ -14,6 +14,16 @@ func Word(given string, words []string) string {
 	return found
 }
 
+// Near is [Word] where that is so like what was given that it may have been meant:
+// at most half of what was given is otherwise. Else it returns "".
+func Near(given string, words []string) string {
+	found := Word(given, words)
+	if 2*Distance(given, found) > len(given) {
+		return ""
+	}
+	return found
+}
+
 // Distance is Levenshtein's: how many bytes to insert, remove or replace to make
 // b of a.
 func Distance(a, b string) int {

@@ -28,6 +28,25 @@ func TestWordIsTheNearestAndTheFirstOfSeveral(t *testing.T) {
 	assert.Empty(t, nearest.Word("lease", nil))
 }
 
+func TestWhatIsNotLikeAnythingIsNearNothing(t *testing.T) {
+	t.Parallel()
+	words := []string{"retention", "lease", "wait"}
+	tests := []struct{ name, given, want string }{
+		{"itself", "lease", "lease"},
+		{"swapped letters", "retnetion", "retention"},
+		{"half of it", "wa__", "wait"},
+		{"more than half", "w___", ""},
+		{"nothing", "", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			assert.Equal(t, tt.want, nearest.Near(tt.given, words))
+		})
+	}
+	assert.Empty(t, nearest.Near("lease", nil))
+}
+
 func TestDistanceCountsInsertionsRemovalsAndReplacements(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -19,17 +20,18 @@ type value struct {
 	kind    kind
 	form    reflect.Kind
 	members []member // of a kindObject
-	mute    bool     // JSON would write nothing of what it holds
+	flaw    string   // why JSON may write less than it holds; "" if it does not
 }
 
 // member is a field that may count.
 type member struct {
-	name  string // in JSON
-	label string // the name in quotes, and a colon
-	field string // Type.Field
-	index []int  // from the struct that the member is in
-	said  said
-	value value
+	name   string // in JSON
+	label  string // the name in quotes, and a colon
+	field  string // Type.Field
+	index  []int  // from the struct that the member is in
+	said   said
+	placed bool // the path or the query has it, and not JSON
+	value  value
 }
 
 // kind is how a value is written. The common ones need neither the encoder nor an
@@ -129,11 +131,19 @@ func (w writer) object(dst []byte, v reflect.Value, members []member) ([]byte, e
 	return append(dst, '}'), nil
 }
 
+// errSet says that a value has something which the other process does not know.
+var errSet = errors.New("a field is set that must not count")
+
 // member appends one member, or nothing if it is left out.
 func (w writer) member(dst []byte, v reflect.Value, m *member) ([]byte, error) {
-	if slices.Contains(w.without, m) {
-		return dst, nil
+	after, err := w.setMember(dst, v, m)
+	if len(after) > len(dst) && slices.Contains(w.without, m) {
+		return nil, errSet
 	}
+	return after, err
+}
+
+func (w writer) setMember(dst []byte, v reflect.Value, m *member) ([]byte, error) {
 	v, ok := field(v, m.index)
 	if !ok || v.IsZero() {
 		return dst, nil
@@ -175,6 +185,9 @@ func (w writer) appendAny(dst []byte, v reflect.Value) ([]byte, error) {
 func asJSON() jsonv2.Options {
 	return jsonv2.JoinOptions(
 		jsonv1.DefaultOptionsV1(),
+		// Else a value in a map, which has no address, would not be asked by its methods
+		// with pointer receivers, and {} would stand for all of them.
+		jsonv1.CallMethodsWithLegacySemantics(false),
 		jsonv2.Deterministic(true),
 		jsontext.AllowInvalidUTF8(false),
 		jsontext.EscapeForHTML(false),

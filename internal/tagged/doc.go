@@ -20,8 +20,8 @@
 //	fingerprint  only fields with this word count
 //	-            the field does not count
 //
-// Without "fingerprint" and "-" every field counts that JSON would write. The key
-// never does. "scope" may stand beside "fingerprint" or "-", as in "scope,-".
+// Without "fingerprint" and "-" every exported field counts that JSON would write, or
+// that has a tag path or query. The key never does. "scope" may stand beside "fingerprint" or "-", as in "scope,-".
 // Fields of nested and embedded structs may have tags; what is below a slice, a
 // map or an interface, or in a type that writes its own JSON, may not.
 //
@@ -31,5 +31,11 @@
 // counts under its JSON names. A field with its type's zero value, a nil pointer
 // among them, is left out: a Go struct cannot tell it from one that was not given.
 // So a request means the same before and after a field is added to its struct,
-// unless it sets that field. Integers keep all their digits.
+// unless it sets that field: then it is not compared at all. Integers keep all their
+// digits.
+//
+// A type whose JSON may say less than its values hold is a mistake, unless its field
+// has "-": it has MarshalJSON or MarshalText and not the method that reads it again, or
+// has it from a struct that it embeds beside other fields, or exports nothing. Fields
+// that are not exported, beside others that are, do not count.
 package tagged

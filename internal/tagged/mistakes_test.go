@@ -98,6 +98,8 @@ type (
 
 func (OwnJSON) MarshalJSON() ([]byte, error) { return []byte(`{}`), nil }
 
+func (*OwnJSON) UnmarshalJSON([]byte) error { return nil }
+
 func TestWrongTagsAreFoundOnceWithFieldAndWord_F15(t *testing.T) {
 	t.Parallel()
 	_, _ = Unexported{Name: "", id: ""}, Mute{cents: 1}
@@ -132,15 +134,15 @@ func TestWrongTagsAreFoundOnceWithFieldAndWord_F15(t *testing.T) {
 		{"a channel", reflect.TypeFor[*Channel](), `Channel.Done: a chan has no JSON form: leave it out by json:"-" or idempotency:"-"`},
 		{"a func", reflect.TypeFor[Func](), `Func.Then: a func has no JSON form: leave it out by json:"-" or idempotency:"-"`},
 		{"a channel alone", reflect.TypeFor[chan int](), `chan int: a chan has no JSON form`},
-		{"nothing exported", reflect.TypeFor[WithMute](), `WithMute.Price: nothing in it is exported, so it would not count: give its type a MarshalText, or say idempotency:"-"`},
-		{"nothing exported, in a container", reflect.TypeFor[WithMutes](), `WithMutes.Prices: nothing in it is exported, so it would not count: give its type a MarshalText, or say idempotency:"-"`},
-		{"nothing exported at all", reflect.TypeFor[Mute](), `tagged_test.Mute: nothing in it is exported, so it would not count: give it a MarshalText`},
+		{"nothing exported", reflect.TypeFor[WithMute](), `WithMute.Price: nothing in it is exported, so it would not count: give its type a MarshalText and an UnmarshalText, or say idempotency:"-"`},
+		{"nothing exported, in a container", reflect.TypeFor[WithMutes](), `WithMutes.Prices: nothing in it is exported, so it would not count: give its type a MarshalText and an UnmarshalText, or say idempotency:"-"`},
+		{"nothing exported at all", reflect.TypeFor[Mute](), `tagged_test.Mute: nothing in it is exported, so it would not count: give its type a MarshalText and an UnmarshalText`},
 		{"two fields of one name", reflect.TypeFor[Twins](), `Right.Name: Left.Name has the JSON name "Name", too`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := tagged.Of(tt.of)
+			_, err := tagged.OfWhole(tt.of)
 			assert.EqualError(t, err, tt.want)
 		})
 	}
@@ -148,7 +150,7 @@ func TestWrongTagsAreFoundOnceWithFieldAndWord_F15(t *testing.T) {
 
 func TestAllMistakesOfATypeAreTold(t *testing.T) {
 	t.Parallel()
-	_, err := tagged.Of(reflect.TypeFor[struct {
+	_, err := tagged.OfWhole(reflect.TypeFor[struct {
 		A UnknownWord
 		B TwoKeys
 		C Channel
@@ -185,7 +187,7 @@ func TestWhatLooksLikeAMistakeAndIsNone(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			plan, err := tagged.Of(tt.of)
+			plan, err := tagged.OfWhole(tt.of)
 			assert.NoError(t, err)
 			assert.False(t, plan.HasKey() || plan.HasScope())
 		})

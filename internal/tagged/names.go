@@ -23,6 +23,17 @@ func jsonName(field reflect.StructField) (name string, named, written bool) {
 	return name, true, true
 }
 
+// placeName names a field that JSON leaves out and that a request's path or query
+// gives: the function gets it, so it counts. Else the name stays, and placed is false.
+func placeName(field reflect.StructField, name string, written bool) (_ string, placed bool) {
+	for _, place := range []string{"path", "query"} {
+		if at, ok := field.Tag.Lookup(place); ok && !written {
+			return place + " " + cmp.Or(at, field.Name), true
+		}
+	}
+	return name, false
+}
+
 // label is how a member begins.
 func label(name string) string {
 	quoted, _ := jsontext.AppendQuote(nil, name) // a name in Go's source is UTF-8

@@ -35,12 +35,17 @@ type Plan struct {
 // slice, map or interface, words that contradict each other, words in a
 // struct that contains itself, a field that counts and has no JSON form, or holds
 // nothing that is exported.
-func Of(t reflect.Type) (*Plan, error) {
+func Of(t reflect.Type) (*Plan, error) { return of(t, &walker{}) }
+
+// OfWhole is [Of] for values that are compared by their fingerprint alone: that their
+// JSON may say less than they hold is a mistake, too.
+func OfWhole(t reflect.Type) (*Plan, error) { return of(t, &walker{whole: true}) }
+
+func of(t reflect.Type, w *walker) (*Plan, error) {
 	if t == nil {
 		return nil, errors.New("the type of the request is not known: it is a nil interface")
 	}
 	t = pointed(t)
-	w := walker{}
 	whole := w.root(t)
 	if err := errors.Join(w.errs...); err != nil {
 		return nil, err

@@ -19,7 +19,11 @@ type uuid [16]byte
 
 func (u uuid) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%x", u[:]), nil }
 
+func (u *uuid) UnmarshalText([]byte) error { return nil }
+
 type pointerText struct{ s string }
+
+func (p *pointerText) UnmarshalText([]byte) error { return nil }
 
 func (p *pointerText) MarshalText() ([]byte, error) {
 	if p.s == "broken" {
@@ -30,7 +34,7 @@ func (p *pointerText) MarshalText() ([]byte, error) {
 
 func planOf(t *testing.T, v any) *tagged.Plan {
 	t.Helper()
-	plan, err := tagged.Of(reflect.TypeOf(v))
+	plan, err := tagged.OfWhole(reflect.TypeOf(v))
 	require.NoError(t, err)
 	return plan
 }

@@ -70,9 +70,10 @@ func (p *Plan) Bound(v reflect.Value) (store.Fingerprint, int, error) {
 
 // BoundBy returns the fingerprint by an algorithm that another process made a record
 // with. Known are this plan's own; that of requests which are bound by their key
-// alone; and those of structs which lack one or two of the fields that this one has:
-// since a deployment that adds a field must not make retries look like other
-// requests, it is left out here as it was there. False for any other.
+// alone; and those of structs which lack one or two of the fields that this one has,
+// for a value that does not set them: a deployment that adds a field must not make
+// retries look like other requests, nor take a request that says more for the same.
+// False for any other.
 func (p *Plan) BoundBy(v reflect.Value, algorithm string) (store.Fingerprint, bool) {
 	if algorithm == store.NoFingerprint {
 		return store.Fingerprint{Algorithm: algorithm}, true

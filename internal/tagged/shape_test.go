@@ -47,8 +47,9 @@ func TestAFieldAddedInADeploymentMakesNoRetryAnotherRequest_F23(t *testing.T) {
 	}{
 		{"the same struct", payment1{"k", 7}, true, true},
 		{"one more field, not set", payment2{"k", 7, ""}, true, true},
-		{"one more field, which the first process did not see", payment2{"k", 7, "n"}, true, true},
-		{"two more fields, one of them a struct", payment3{"k", 7, "n", card}, true, true},
+		{"one more field, which the first process did not see", payment2{"k", 7, "n"}, false, false},
+		{"two more fields, not set", payment3{"k", 7, "", nil}, true, true},
+		{"two more fields, one of them a struct that is set", payment3{"k", 7, "", card}, false, false},
 		{"another request", payment2{"k", 8, ""}, true, false},
 		{"a field renamed", paymentX{"k", 7}, false, false},
 		{"no struct", []int{7}, false, false},

@@ -8,6 +8,7 @@ import (
 
 // walker goes over a type once. It collects the key, the scopes and the mistakes.
 type walker struct {
+	whole  bool // what JSON leaves out is a mistake
 	key    *source
 	scopes []source
 	errs   []error
@@ -40,8 +41,8 @@ func (w *walker) root(t reflect.Type) value {
 	switch {
 	case v.kind == kindNone:
 		w.fail(t.String(), "a %s has no JSON form", t.Kind())
-	case v.mute:
-		w.fail(t.String(), "nothing in it is exported, so it would not count: give it a MarshalText")
+	case v.flaw != "" && w.whole:
+		w.fail(t.String(), "%s", v.flaw)
 	}
 	v.members = w.counting(v.members, w.chosen == "")
 	return v
@@ -59,8 +60,8 @@ func (w *walker) counting(members []member, all bool) []member {
 			continue
 		case m.value.kind == kindNone:
 			w.fail(m.field, `a %s has no JSON form: leave it out by json:"-" or %s:"-"`, m.value.form, tagName)
-		case m.value.mute:
-			w.fail(m.field, `nothing in it is exported, so it would not count: give its type a MarshalText, or say %s:"-"`, tagName)
+		case m.value.flaw != "" && w.whole:
+			w.fail(m.field, `%s, or say %s:"-"`, m.value.flaw, tagName)
 		}
 		kept = append(kept, m)
 	}
@@ -112,6 +113,10 @@ func nameOf(t reflect.Type, above string) string {
 // field returns the members that a field stands for: itself, those of an embedded
 // struct, or none.
 func (w *walker) field(field reflect.StructField, at place) []member {
+	if err := CheckTag(field.Tag); err != nil {
+		w.fail(at.name, "%w", err)
+		return nil
+	}
 	tag, err := readTag(field)
 	if err != nil {
 		w.fail(at.name, "%s:%q: %w", tagName, field.Tag.Get(tagName), err)
@@ -127,23 +132,33 @@ func (w *walker) field(field reflect.StructField, at place) []member {
 	}
 	w.note(tag, inner, at)
 	name, named, counts := jsonName(field)
+	name, placed := placeName(field, name, counts)
+	counts = counts || placed
 	if tag.counts && !counts {
 		w.fail(at.name, `%s: JSON leaves the field out (json:"-"), so it cannot count`, tag)
 	}
-	if embedded && !named && counts && !writesItself(inner) && !slices.Contains(w.open, inner) {
-		return w.embedded(inner, tag, at)
+	if flaw := embeddedFlaw(field); flaw != "" && w.whole && counts && !tag.never {
+		w.fail(at.name, `%s, or say %s:"-"`, flaw, tagName)
+		return nil
+	}
+	if embedded && !named && !writesItself(inner) && !slices.Contains(w.open, inner) {
+		return w.embedded(inner, tag, at, counts)
 	}
 	last := at.index[len(at.index)-1:]
-	m := member{name: name, label: label(name), field: at.name, index: last, said: tag, value: w.value(inner, at)}
+	m := member{name: name, label: label(name), field: at.name, index: last, said: tag, placed: placed, value: w.value(inner, at)}
 	if !counts || tag.key {
 		return nil
 	}
 	return []member{m}
 }
 
-// embedded returns the members of an embedded struct, as if they were its own.
-func (w *walker) embedded(t reflect.Type, tag said, at place) []member {
+// embedded returns the members of an embedded struct, as if they were its own; of one
+// that JSON leaves out those that come from elsewhere.
+func (w *walker) embedded(t reflect.Type, tag said, at place, written bool) []member {
 	found := w.members(t, at)
+	if !written {
+		found = slices.DeleteFunc(found, func(m member) bool { return !m.placed })
+	}
 	last := at.index[len(at.index)-1]
 	for i := range found {
 		found[i].index = append([]int{last}, found[i].index...)
@@ -191,45 +206,17 @@ func (w *walker) value(t reflect.Type, at place) value {
 	switch {
 	case writesItself(t):
 		w.below(t, at, "in a type that writes its own JSON")
-		return value{kind: kindAny}
+		return value{kind: kindAny, flaw: flawOf(t, nil)}
 	case t.Kind() == reflect.Struct && slices.Contains(w.open, t):
 		if hasTag(t) {
 			w.fail(at.name, "%s contains itself, and its tags cannot hold at every depth", t)
 		}
 		return value{kind: kindAny}
 	case t.Kind() == reflect.Struct:
-		return value{kind: kindObject, members: w.members(t, at), mute: isMute(t)}
+		return value{kind: kindObject, members: w.members(t, at), flaw: flawOf(t, nil)}
 	}
 	w.elements(t, at)
-	return value{kind: kindOf(t), form: t.Kind(), mute: isMute(elementOf(t))}
-}
-
-// elementOf is what a container holds, to any depth.
-func elementOf(t reflect.Type) reflect.Type {
-	for {
-		switch t.Kind() {
-		case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
-			t = t.Elem()
-		default:
-			return t
-		}
-	}
-}
-
-// isMute knows the structs of which JSON writes nothing although they hold something:
-// two requests that differ there would look the same. An empty protobuf message holds
-// nothing but what protobuf itself needs.
-func isMute(t reflect.Type) bool {
-	if t.Kind() != reflect.Struct || t.NumField() == 0 || writesItself(t) {
-		return false
-	}
-	for field := range t.Fields() {
-		if field.IsExported() || field.Anonymous || field.Tag != "" {
-			return false // a tag there is a mistake of another kind
-		}
-	}
-	_, message := reflect.PointerTo(t).MethodByName("ProtoReflect")
-	return !message
+	return value{kind: kindOf(t), form: t.Kind(), flaw: flawOf(t, w.open)}
 }
 
 // elements looks for tags below slices, arrays and maps.
@@ -271,7 +258,9 @@ func (w *walker) below(t reflect.Type, at place, why string) {
 		inside := at
 		inside.name = nameOf(t, at.name) + "." + field.Name
 		tag, err := readTag(field)
-		switch {
+		switch wrong := CheckTag(field.Tag); {
+		case wrong != nil:
+			w.fail(inside.name, "%w", wrong)
 		case err != nil:
 			w.fail(inside.name, "%s:%q: %w", tagName, field.Tag.Get(tagName), err)
 		case tag.tag != "":

@@ -51,6 +51,7 @@ const (
 	Key_KEY_REQUIRED    Key = 1 // no key: INVALID_ARGUMENT
 	Key_KEY_OPTIONAL    Key = 2 // no key: runs unprotected
 	Key_KEY_OFF         Key = 3 // keys are ignored
+	Key_KEY_SHADOW      Key = 4 // runs in any case; what KEY_REQUIRED would have done is counted
 )
 
 // Enum value maps for Key.
@@ -60,12 +61,14 @@ var (
 		1: "KEY_REQUIRED",
 		2: "KEY_OPTIONAL",
 		3: "KEY_OFF",
+		4: "KEY_SHADOW",
 	}
 	Key_value = map[string]int32{
 		"KEY_UNSPECIFIED": 0,
 		"KEY_REQUIRED":    1,
 		"KEY_OPTIONAL":    2,
 		"KEY_OFF":         3,
+		"KEY_SHADOW":      4,
 	}
 )
 
@@ -660,9 +663,10 @@ var file_reprise_idempotency_v1_policy_proto_extTypes = []protoimpl.ExtensionInf
 
 // Extension fields to descriptorpb.MethodOptions.
 var (
-	// How the method is protected. A method with this option, even an empty one, is
-	// protected, unless it says KEY_OFF. One with idempotency_level =
-	// NO_SIDE_EFFECTS is not, and may have this option with KEY_OFF only.
+	// How a method of a service that the server protects is protected: with this
+	// option, even an empty one, unless it says KEY_OFF. It does not protect a service
+	// that the server was not told to protect. A method with idempotency_level =
+	// NO_SIDE_EFFECTS is not protected, and may have this option with KEY_OFF only.
 	//
 	// The number is from the range 50000 to 99999, which protobuf keeps for use
 	// within an organisation. It never changes. A program that uses it for another
@@ -699,12 +703,14 @@ const file_reprise_idempotency_v1_policy_proto_rawDesc = "" +
 	"\aexclude\x18\x0f \x03(\tR\aexclude\x12'\n" +
 	"\x0frecord_metadata\x18\x10 \x03(\tR\x0erecordMetadata\x12K\n" +
 	"\x10key_field_format\x18\x11 \x01(\x0e2!.reprise.idempotency.v1.KeyFormatR\x0ekeyFieldFormatB\t\n" +
-	"\awaiting*K\n" +
+	"\awaiting*[\n" +
 	"\x03Key\x12\x13\n" +
 	"\x0fKEY_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fKEY_REQUIRED\x10\x01\x12\x10\n" +
 	"\fKEY_OPTIONAL\x10\x02\x12\v\n" +
-	"\aKEY_OFF\x10\x03*|\n" +
+	"\aKEY_OFF\x10\x03\x12\x0e\n" +
+	"\n" +
+	"KEY_SHADOW\x10\x04*|\n" +
 	"\tKeyFormat\x12\x1a\n" +
 	"\x16KEY_FORMAT_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eKEY_FORMAT_ANY\x10\x01\x12\x13\n" +

@@ -329,7 +329,7 @@ const file_option_proto_rawDesc = "" +
 	"\x04text\x18\x01 \x01(\tR\x04text*+\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
-	"\tKIND_CARD\x10\x012\xd6\x06\n" +
+	"\tKIND_CARD\x10\x012\x97\a\n" +
 	"\x04Good\x126\n" +
 	"\x05Plain\x12\x16.optiontest.v1.Request\x1a\x15.optiontest.v1.Answer\x12<\n" +
 	"\x05Empty\x12\x16.optiontest.v1.Request\x1a\x15.optiontest.v1.Answer\"\x04\xda\xde#\x00\x12\xa6\x01\n" +
@@ -340,7 +340,8 @@ const file_option_proto_rawDesc = "" +
 	"\x06NoWait\x12\x16.optiontest.v1.Request\x1a\x15.optiontest.v1.Answer\"\x10\xda\xde#\fj\border.id0\x01\x12O\n" +
 	"\tFieldOnly\x12\x16.optiontest.v1.Request\x1a\x15.optiontest.v1.Answer\"\x13\xda\xde#\x0fj\n" +
 	"request_id\x88\x01\x04\x12<\n" +
-	"\x03Off\x12\x16.optiontest.v1.Request\x1a\x15.optiontest.v1.Answer\"\x06\xda\xde#\x02\b\x03\x12:\n" +
+	"\x03Off\x12\x16.optiontest.v1.Request\x1a\x15.optiontest.v1.Answer\"\x06\xda\xde#\x02\b\x03\x12?\n" +
+	"\x06Shadow\x12\x16.optiontest.v1.Request\x1a\x15.optiontest.v1.Answer\"\x06\xda\xde#\x02\b\x04\x12:\n" +
 	"\x04Read\x12\x16.optiontest.v1.Request\x1a\x15.optiontest.v1.Answer\"\x03\x90\x02\x01\x12C\n" +
 	"\aReadOff\x12\x16.optiontest.v1.Request\x1a\x15.optiontest.v1.Answer\"\t\xda\xde#\x02\b\x03\x90\x02\x01\x12@\n" +
 	"\n" +
@@ -411,62 +412,64 @@ var file_option_proto_depIdxs = []int32{
 	1,  // 8: optiontest.v1.Good.NoWait:input_type -> optiontest.v1.Request
 	1,  // 9: optiontest.v1.Good.FieldOnly:input_type -> optiontest.v1.Request
 	1,  // 10: optiontest.v1.Good.Off:input_type -> optiontest.v1.Request
-	1,  // 11: optiontest.v1.Good.Read:input_type -> optiontest.v1.Request
-	1,  // 12: optiontest.v1.Good.ReadOff:input_type -> optiontest.v1.Request
-	1,  // 13: optiontest.v1.Good.Idempotent:input_type -> optiontest.v1.Request
-	1,  // 14: optiontest.v1.Good.Listed:input_type -> optiontest.v1.Request
-	1,  // 15: optiontest.v1.Good.Talk:input_type -> optiontest.v1.Request
-	1,  // 16: optiontest.v1.Wrong.ReadWithKey:input_type -> optiontest.v1.Request
-	1,  // 17: optiontest.v1.Wrong.ReadWithPolicy:input_type -> optiontest.v1.Request
-	1,  // 18: optiontest.v1.Wrong.OffWithMore:input_type -> optiontest.v1.Request
-	1,  // 19: optiontest.v1.Wrong.WaitFalse:input_type -> optiontest.v1.Request
-	1,  // 20: optiontest.v1.Wrong.NoLease:input_type -> optiontest.v1.Request
-	1,  // 21: optiontest.v1.Wrong.NegativeWait:input_type -> optiontest.v1.Request
-	1,  // 22: optiontest.v1.Wrong.EndlessRetention:input_type -> optiontest.v1.Request
-	1,  // 23: optiontest.v1.Wrong.LongRetention:input_type -> optiontest.v1.Request
-	1,  // 24: optiontest.v1.Wrong.KeyTypo:input_type -> optiontest.v1.Request
-	1,  // 25: optiontest.v1.Wrong.KeyOfMessage:input_type -> optiontest.v1.Request
-	1,  // 26: optiontest.v1.Wrong.KeyOfBytes:input_type -> optiontest.v1.Request
-	1,  // 27: optiontest.v1.Wrong.KeyInList:input_type -> optiontest.v1.Request
-	1,  // 28: optiontest.v1.Wrong.ScopeInMap:input_type -> optiontest.v1.Request
-	1,  // 29: optiontest.v1.Wrong.ScopeIsKey:input_type -> optiontest.v1.Request
-	1,  // 30: optiontest.v1.Wrong.ExcludeTypo:input_type -> optiontest.v1.Request
-	1,  // 31: optiontest.v1.Wrong.ExcludeTwice:input_type -> optiontest.v1.Request
-	1,  // 32: optiontest.v1.Wrong.FormatOfNothing:input_type -> optiontest.v1.Request
-	1,  // 33: optiontest.v1.Wrong.FormatOfNumber:input_type -> optiontest.v1.Request
-	1,  // 34: optiontest.v1.Wrong.TwoFaults:input_type -> optiontest.v1.Request
-	3,  // 35: optiontest.v1.Good.Plain:output_type -> optiontest.v1.Answer
-	3,  // 36: optiontest.v1.Good.Empty:output_type -> optiontest.v1.Answer
-	3,  // 37: optiontest.v1.Good.Full:output_type -> optiontest.v1.Answer
-	3,  // 38: optiontest.v1.Good.NoWait:output_type -> optiontest.v1.Answer
-	3,  // 39: optiontest.v1.Good.FieldOnly:output_type -> optiontest.v1.Answer
-	3,  // 40: optiontest.v1.Good.Off:output_type -> optiontest.v1.Answer
-	3,  // 41: optiontest.v1.Good.Read:output_type -> optiontest.v1.Answer
-	3,  // 42: optiontest.v1.Good.ReadOff:output_type -> optiontest.v1.Answer
-	3,  // 43: optiontest.v1.Good.Idempotent:output_type -> optiontest.v1.Answer
-	3,  // 44: optiontest.v1.Good.Listed:output_type -> optiontest.v1.Answer
-	3,  // 45: optiontest.v1.Good.Talk:output_type -> optiontest.v1.Answer
-	3,  // 46: optiontest.v1.Wrong.ReadWithKey:output_type -> optiontest.v1.Answer
-	3,  // 47: optiontest.v1.Wrong.ReadWithPolicy:output_type -> optiontest.v1.Answer
-	3,  // 48: optiontest.v1.Wrong.OffWithMore:output_type -> optiontest.v1.Answer
-	3,  // 49: optiontest.v1.Wrong.WaitFalse:output_type -> optiontest.v1.Answer
-	3,  // 50: optiontest.v1.Wrong.NoLease:output_type -> optiontest.v1.Answer
-	3,  // 51: optiontest.v1.Wrong.NegativeWait:output_type -> optiontest.v1.Answer
-	3,  // 52: optiontest.v1.Wrong.EndlessRetention:output_type -> optiontest.v1.Answer
-	3,  // 53: optiontest.v1.Wrong.LongRetention:output_type -> optiontest.v1.Answer
-	3,  // 54: optiontest.v1.Wrong.KeyTypo:output_type -> optiontest.v1.Answer
-	3,  // 55: optiontest.v1.Wrong.KeyOfMessage:output_type -> optiontest.v1.Answer
-	3,  // 56: optiontest.v1.Wrong.KeyOfBytes:output_type -> optiontest.v1.Answer
-	3,  // 57: optiontest.v1.Wrong.KeyInList:output_type -> optiontest.v1.Answer
-	3,  // 58: optiontest.v1.Wrong.ScopeInMap:output_type -> optiontest.v1.Answer
-	3,  // 59: optiontest.v1.Wrong.ScopeIsKey:output_type -> optiontest.v1.Answer
-	3,  // 60: optiontest.v1.Wrong.ExcludeTypo:output_type -> optiontest.v1.Answer
-	3,  // 61: optiontest.v1.Wrong.ExcludeTwice:output_type -> optiontest.v1.Answer
-	3,  // 62: optiontest.v1.Wrong.FormatOfNothing:output_type -> optiontest.v1.Answer
-	3,  // 63: optiontest.v1.Wrong.FormatOfNumber:output_type -> optiontest.v1.Answer
-	3,  // 64: optiontest.v1.Wrong.TwoFaults:output_type -> optiontest.v1.Answer
-	35, // [35:65] is the sub-list for method output_type
-	5,  // [5:35] is the sub-list for method input_type
+	1,  // 11: optiontest.v1.Good.Shadow:input_type -> optiontest.v1.Request
+	1,  // 12: optiontest.v1.Good.Read:input_type -> optiontest.v1.Request
+	1,  // 13: optiontest.v1.Good.ReadOff:input_type -> optiontest.v1.Request
+	1,  // 14: optiontest.v1.Good.Idempotent:input_type -> optiontest.v1.Request
+	1,  // 15: optiontest.v1.Good.Listed:input_type -> optiontest.v1.Request
+	1,  // 16: optiontest.v1.Good.Talk:input_type -> optiontest.v1.Request
+	1,  // 17: optiontest.v1.Wrong.ReadWithKey:input_type -> optiontest.v1.Request
+	1,  // 18: optiontest.v1.Wrong.ReadWithPolicy:input_type -> optiontest.v1.Request
+	1,  // 19: optiontest.v1.Wrong.OffWithMore:input_type -> optiontest.v1.Request
+	1,  // 20: optiontest.v1.Wrong.WaitFalse:input_type -> optiontest.v1.Request
+	1,  // 21: optiontest.v1.Wrong.NoLease:input_type -> optiontest.v1.Request
+	1,  // 22: optiontest.v1.Wrong.NegativeWait:input_type -> optiontest.v1.Request
+	1,  // 23: optiontest.v1.Wrong.EndlessRetention:input_type -> optiontest.v1.Request
+	1,  // 24: optiontest.v1.Wrong.LongRetention:input_type -> optiontest.v1.Request
+	1,  // 25: optiontest.v1.Wrong.KeyTypo:input_type -> optiontest.v1.Request
+	1,  // 26: optiontest.v1.Wrong.KeyOfMessage:input_type -> optiontest.v1.Request
+	1,  // 27: optiontest.v1.Wrong.KeyOfBytes:input_type -> optiontest.v1.Request
+	1,  // 28: optiontest.v1.Wrong.KeyInList:input_type -> optiontest.v1.Request
+	1,  // 29: optiontest.v1.Wrong.ScopeInMap:input_type -> optiontest.v1.Request
+	1,  // 30: optiontest.v1.Wrong.ScopeIsKey:input_type -> optiontest.v1.Request
+	1,  // 31: optiontest.v1.Wrong.ExcludeTypo:input_type -> optiontest.v1.Request
+	1,  // 32: optiontest.v1.Wrong.ExcludeTwice:input_type -> optiontest.v1.Request
+	1,  // 33: optiontest.v1.Wrong.FormatOfNothing:input_type -> optiontest.v1.Request
+	1,  // 34: optiontest.v1.Wrong.FormatOfNumber:input_type -> optiontest.v1.Request
+	1,  // 35: optiontest.v1.Wrong.TwoFaults:input_type -> optiontest.v1.Request
+	3,  // 36: optiontest.v1.Good.Plain:output_type -> optiontest.v1.Answer
+	3,  // 37: optiontest.v1.Good.Empty:output_type -> optiontest.v1.Answer
+	3,  // 38: optiontest.v1.Good.Full:output_type -> optiontest.v1.Answer
+	3,  // 39: optiontest.v1.Good.NoWait:output_type -> optiontest.v1.Answer
+	3,  // 40: optiontest.v1.Good.FieldOnly:output_type -> optiontest.v1.Answer
+	3,  // 41: optiontest.v1.Good.Off:output_type -> optiontest.v1.Answer
+	3,  // 42: optiontest.v1.Good.Shadow:output_type -> optiontest.v1.Answer
+	3,  // 43: optiontest.v1.Good.Read:output_type -> optiontest.v1.Answer
+	3,  // 44: optiontest.v1.Good.ReadOff:output_type -> optiontest.v1.Answer
+	3,  // 45: optiontest.v1.Good.Idempotent:output_type -> optiontest.v1.Answer
+	3,  // 46: optiontest.v1.Good.Listed:output_type -> optiontest.v1.Answer
+	3,  // 47: optiontest.v1.Good.Talk:output_type -> optiontest.v1.Answer
+	3,  // 48: optiontest.v1.Wrong.ReadWithKey:output_type -> optiontest.v1.Answer
+	3,  // 49: optiontest.v1.Wrong.ReadWithPolicy:output_type -> optiontest.v1.Answer
+	3,  // 50: optiontest.v1.Wrong.OffWithMore:output_type -> optiontest.v1.Answer
+	3,  // 51: optiontest.v1.Wrong.WaitFalse:output_type -> optiontest.v1.Answer
+	3,  // 52: optiontest.v1.Wrong.NoLease:output_type -> optiontest.v1.Answer
+	3,  // 53: optiontest.v1.Wrong.NegativeWait:output_type -> optiontest.v1.Answer
+	3,  // 54: optiontest.v1.Wrong.EndlessRetention:output_type -> optiontest.v1.Answer
+	3,  // 55: optiontest.v1.Wrong.LongRetention:output_type -> optiontest.v1.Answer
+	3,  // 56: optiontest.v1.Wrong.KeyTypo:output_type -> optiontest.v1.Answer
+	3,  // 57: optiontest.v1.Wrong.KeyOfMessage:output_type -> optiontest.v1.Answer
+	3,  // 58: optiontest.v1.Wrong.KeyOfBytes:output_type -> optiontest.v1.Answer
+	3,  // 59: optiontest.v1.Wrong.KeyInList:output_type -> optiontest.v1.Answer
+	3,  // 60: optiontest.v1.Wrong.ScopeInMap:output_type -> optiontest.v1.Answer
+	3,  // 61: optiontest.v1.Wrong.ScopeIsKey:output_type -> optiontest.v1.Answer
+	3,  // 62: optiontest.v1.Wrong.ExcludeTypo:output_type -> optiontest.v1.Answer
+	3,  // 63: optiontest.v1.Wrong.ExcludeTwice:output_type -> optiontest.v1.Answer
+	3,  // 64: optiontest.v1.Wrong.FormatOfNothing:output_type -> optiontest.v1.Answer
+	3,  // 65: optiontest.v1.Wrong.FormatOfNumber:output_type -> optiontest.v1.Answer
+	3,  // 66: optiontest.v1.Wrong.TwoFaults:output_type -> optiontest.v1.Answer
+	36, // [36:67] is the sub-list for method output_type
+	5,  // [5:36] is the sub-list for method input_type
 	5,  // [5:5] is the sub-list for extension type_name
 	5,  // [5:5] is the sub-list for extension extendee
 	0,  // [0:5] is the sub-list for field type_name

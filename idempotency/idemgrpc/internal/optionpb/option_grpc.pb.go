@@ -27,6 +27,7 @@ const (
 	Good_NoWait_FullMethodName     = "/optiontest.v1.Good/NoWait"
 	Good_FieldOnly_FullMethodName  = "/optiontest.v1.Good/FieldOnly"
 	Good_Off_FullMethodName        = "/optiontest.v1.Good/Off"
+	Good_Shadow_FullMethodName     = "/optiontest.v1.Good/Shadow"
 	Good_Read_FullMethodName       = "/optiontest.v1.Good/Read"
 	Good_ReadOff_FullMethodName    = "/optiontest.v1.Good/ReadOff"
 	Good_Idempotent_FullMethodName = "/optiontest.v1.Good/Idempotent"
@@ -44,6 +45,7 @@ type GoodClient interface {
 	NoWait(ctx context.Context, in *Request, opts ...grpc.CallOption) (*Answer, error)
 	FieldOnly(ctx context.Context, in *Request, opts ...grpc.CallOption) (*Answer, error)
 	Off(ctx context.Context, in *Request, opts ...grpc.CallOption) (*Answer, error)
+	Shadow(ctx context.Context, in *Request, opts ...grpc.CallOption) (*Answer, error)
 	Read(ctx context.Context, in *Request, opts ...grpc.CallOption) (*Answer, error)
 	ReadOff(ctx context.Context, in *Request, opts ...grpc.CallOption) (*Answer, error)
 	Idempotent(ctx context.Context, in *Request, opts ...grpc.CallOption) (*Answer, error)
@@ -113,6 +115,16 @@ func (c *goodClient) Off(ctx context.Context, in *Request, opts ...grpc.CallOpti
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Answer)
 	err := c.cc.Invoke(ctx, Good_Off_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *goodClient) Shadow(ctx context.Context, in *Request, opts ...grpc.CallOption) (*Answer, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Answer)
+	err := c.cc.Invoke(ctx, Good_Shadow_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -191,6 +203,7 @@ type GoodServer interface {
 	NoWait(context.Context, *Request) (*Answer, error)
 	FieldOnly(context.Context, *Request) (*Answer, error)
 	Off(context.Context, *Request) (*Answer, error)
+	Shadow(context.Context, *Request) (*Answer, error)
 	Read(context.Context, *Request) (*Answer, error)
 	ReadOff(context.Context, *Request) (*Answer, error)
 	Idempotent(context.Context, *Request) (*Answer, error)
@@ -223,6 +236,9 @@ func (UnimplementedGoodServer) FieldOnly(context.Context, *Request) (*Answer, er
 }
 func (UnimplementedGoodServer) Off(context.Context, *Request) (*Answer, error) {
 	return nil, status.Error(codes.Unimplemented, "method Off not implemented")
+}
+func (UnimplementedGoodServer) Shadow(context.Context, *Request) (*Answer, error) {
+	return nil, status.Error(codes.Unimplemented, "method Shadow not implemented")
 }
 func (UnimplementedGoodServer) Read(context.Context, *Request) (*Answer, error) {
 	return nil, status.Error(codes.Unimplemented, "method Read not implemented")
@@ -368,6 +384,24 @@ func _Good_Off_Handler(srv interface{}, ctx context.Context, dec func(interface{
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Good_Shadow_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(Request)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GoodServer).Shadow(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Good_Shadow_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GoodServer).Shadow(ctx, req.(*Request))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Good_Read_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(Request)
 	if err := dec(in); err != nil {
@@ -470,6 +504,10 @@ var Good_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Off",
 			Handler:    _Good_Off_Handler,
+		},
+		{
+			MethodName: "Shadow",
+			Handler:    _Good_Shadow_Handler,
 		},
 		{
 			MethodName: "Read",

@@ -1,0 +1,214 @@
+package idemhttp
+
+import (
+	"encoding"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// memberPointers are the members of a request that its struct's tags choose or
+// exclude, as JSON Pointers (RFC 6901).
+type memberPointers struct{ only, exclude []string }
+
+// bodyMember is a member that encoding/json reads into a field.
+type bodyMember struct {
+	field string // Type.Field, for errors
+	name  string
+	of    reflect.Type
+	depth int  // how many embedded structs it is below
+	named bool // by its tag
+	key   bool // it never counts
+	// What the field's tag says, or that of a struct around it which is embedded.
+	chosen, excluded bool
+}
+
+// memberWalker goes over the structs that a body is decoded into. The words of
+// their tags have been checked.
+type memberWalker struct {
+	found memberPointers
+	open  []reflect.Type // the structs that the walk is in
+	own   bool           // one of them reads itself
+	errs  []error
+}
+
+// membersOf returns what the tags of a struct say about the members of its JSON.
+// Errors name Type.Field.
+func membersOf(t reflect.Type) (memberPointers, error) {
+	var w memberWalker
+	w.object(t, typeName(t), "")
+	return w.found, errors.Join(w.errs...)
+}
+
+// object looks at the members of a struct, which stands at a pointer.
+func (w *memberWalker) object(t reflect.Type, name string, at jsontext.Pointer) {
+	if slices.Contains(w.open, t) {
+		return // it has no tags then
+	}
+	w.open = append(w.open, t)
+	defer func() { w.open = w.open[:len(w.open)-1] }()
+	defer func(own bool) { w.own = own }(w.own)
+	w.own = w.own || readsItself(t)
+	for _, m := range dominant(w.members(t, bodyMember{field: name})) {
+		w.member(m, at.AppendToken(m.name))
+	}
+}
+
+func (w *memberWalker) member(m bodyMember, at jsontext.Pointer) {
+	switch {
+	case w.own && (m.chosen || m.excluded):
+		w.errs = append(w.errs, fmt.Errorf("%s: idempotency: it is in a type that reads its own JSON, "+
+			"so that nobody knows which member it is", m.field))
+		return
+	case m.excluded, m.key && !w.own:
+		w.found.exclude = append(w.found.exclude, string(at))
+		return
+	case m.chosen:
+		w.found.only = append(w.found.only, string(at))
+	}
+	of := m.of
+	for of.Kind() == reflect.Pointer {
+		of = of.Elem()
+	}
+	if of.Kind() == reflect.Struct {
+		w.object(of, m.field, at)
+	}
+}
+
+// members lists the members of a struct, those of embedded structs among them, as
+// if they were its own.
+func (w *memberWalker) members(t reflect.Type, around bodyMember) []bodyMember {
+	var members []bodyMember
+	for f := range t.Fields() {
+		m := around.inner(f)
+		embedded := f.Anonymous && structOf(f.Type) != nil
+		switch {
+		case f.Tag.Get("json") == "-" || !f.IsExported() && !embedded:
+		case embedded && !m.named:
+			if !slices.Contains(w.open, structOf(f.Type)) {
+				members = append(members, w.embedded(f, m)...)
+			}
+		default:
+			members = append(members, m)
+		}
+	}
+	return members
+}
+
+func (w *memberWalker) embedded(f reflect.StructField, m bodyMember) []bodyMember {
+	of := structOf(f.Type)
+	w.open = append(w.open, of)
+	defer func() { w.open = w.open[:len(w.open)-1] }()
+	m.depth++
+	return w.members(of, m)
+}
+
+// inner returns the member that a field is.
+func (m bodyMember) inner(f reflect.StructField) bodyMember {
+	m.field, m.of = m.field+"."+f.Name, f.Type
+	m.name, _, _ = strings.Cut(f.Tag.Get("json"), ",")
+	m.named = isMemberName(m.name)
+	if !m.named {
+		m.name = f.Name
+	}
+	for word := range strings.SplitSeq(f.Tag.Get(tagPolicy), ",") {
+		switch strings.TrimSpace(word) {
+		case "fingerprint":
+			m.chosen = true
+		case "-":
+			m.excluded = true
+		case "key":
+			m.key = true
+		}
+	}
+	return m
+}
+
+// isMemberName knows the names that encoding/json takes from a tag; for others it
+// takes the field's own.
+func isMemberName(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		return !strings.ContainsRune("!#$%&()*+-./:;<=>?@[]^_{|}~ ", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	})
+}
+
+// dominant leaves one of several members with one name as encoding/json does: the
+// least deep, and among these the one that is named by its tag. What is said of
+// a hidden one must not be taken for the other's.
+func dominant(members []bodyMember) []bodyMember {
+	var kept []bodyMember
+	for _, m := range members {
+		i := slices.IndexFunc(kept, func(k bodyMember) bool { return k.name == m.name })
+		switch {
+		case i < 0:
+			kept = append(kept, m)
+		case m.depth < kept[i].depth, m.depth == kept[i].depth && m.named && !kept[i].named:
+			kept[i] = m
+		}
+	}
+	return kept
+}
+
+// readsItself reports whether a type decides how it is read, also by a method of an
+// embedded struct.
+func readsItself(t reflect.Type) bool {
+	return has[json.Unmarshaler](t) || has[encoding.TextUnmarshaler](t)
+}
+
+func has[I any](t reflect.Type) bool {
+	return reflect.PointerTo(t).Implements(reflect.TypeFor[I]())
+}
+
+// checkSettable finds embedded structs that nobody can make: pointers to types that
+// are not exported. Every request that sets a field of one would fail.
+func checkSettable(t reflect.Type, name string) error {
+	var errs []error
+	seen := make(map[reflect.Type]bool)
+	var walk func(t reflect.Type, name string)
+	walk = func(t reflect.Type, name string) {
+		for t.Kind() == reflect.Pointer || isContainer(t) {
+			t = t.Elem()
+		}
+		if t.Kind() != reflect.Struct || seen[t] {
+			return
+		}
+		seen[t] = true
+		for f := range t.Fields() {
+			inner := name + "." + f.Name
+			if cannotBeMade(f) {
+				errs = append(errs, fmt.Errorf("%s: the embedded pointer is to a type that is not exported, "+
+					"so that no request can set it: embed %v itself", inner, f.Type.Elem()))
+				continue
+			}
+			if f.IsExported() || f.Anonymous {
+				walk(f.Type, inner)
+			}
+		}
+	}
+	walk(t, name)
+	return errors.Join(errs...)
+}
+
+// cannotBeMade knows embedded pointers that encoding/json and reflect cannot set,
+// unless nothing in them is to be set.
+func cannotBeMade(f reflect.StructField) bool {
+	if !f.Anonymous || f.IsExported() || f.Type.Kind() != reflect.Pointer {
+		return false
+	}
+	return f.Tag.Get("json") != "-" || slices.ContainsFunc(reflect.VisibleFields(f.Type.Elem()), hasPlace)
+}
+
+func hasPlace(f reflect.StructField) bool {
+	_, found, err := newPlaceField(f)
+	return found || err != nil
+}
+
+func isContainer(t reflect.Type) bool {
+	return t.Kind() == reflect.Slice || t.Kind() == reflect.Array || t.Kind() == reflect.Map
+}
