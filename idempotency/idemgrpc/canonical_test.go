@@ -91,7 +91,7 @@ func TestG20_AFieldOneServerDoesNotKnowYet(t *testing.T) {
 	require.NotEmpty(t, old.ProtoReflect().GetUnknown())
 	order.Weight, order.Height, order.Samples = 0, 0, nil // a NaN is as it came, there
 	order.Counts, order.ItemsByShelf, order.Flags = nil, nil, nil
-	order.Items, order.Tags = order.Items[:1], order.Tags[:1] // two might be a map
+	order.Items, order.Tags = order.GetItems()[:1], order.GetTags()[:1] // two might be a map
 	wire, err = proto.MarshalOptions{Deterministic: true}.Marshal(order)
 	require.NoError(t, err)
 	require.NoError(t, proto.Unmarshal(wire, old))
