@@ -290,11 +290,14 @@ var errTrouble = errors.New("the bank does not answer")
 func TestO1_OnEveryLevelAPlainErrorIsNotRecorded(t *testing.T) {
 	t.Parallel()
 	onEveryLevel(t, 1, func(t *testing.T, l level, guards []*idempotency.Guard) {
-		var healed atomic.Bool
+		var healed, marks atomic.Bool
 		runs := new(atomic.Int64)
-		call := l.open(t, orderDesk{guard: guards[0], runs: runs, work: func(context.Context) error {
-			if healed.Load() {
+		call := l.open(t, orderDesk{guard: guards[0], runs: runs, work: func(ctx context.Context) error {
+			switch {
+			case healed.Load():
 				return nil
+			case marks.Load():
+				return errors.Join(idempotency.MarkEffect(ctx), errTrouble)
 			}
 			return errTrouble
 		}})
@@ -307,13 +310,11 @@ func TestO1_OnEveryLevelAPlainErrorIsNotRecorded(t *testing.T) {
 		assert.EqualValues(t, 2, out.Run)
 
 		healed.Store(false)
+		marks.Store(true)
 		key = newKey()
-		marked := l.open(t, orderDesk{guard: guards[0], runs: runs, work: func(ctx context.Context) error {
-			return errors.Join(idempotency.MarkEffect(ctx), errTrouble)
-		}})
-		_, err = marked(t.Context(), orderOf(key))
+		_, err = call(t.Context(), orderOf(key))
 		require.Error(t, err)
-		_, err = marked(t.Context(), orderOf(key))
+		_, err = call(t.Context(), orderOf(key))
 		assert.ErrorIs(t, err, idempotency.ErrOutcomeUnknown, "or unknown, when an effect was marked")
 		assert.EqualValues(t, 3, runs.Load())
 	})
