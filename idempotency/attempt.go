@@ -76,7 +76,7 @@ func (x *execution) start(ctx context.Context, sent time.Time, reply store.Reply
 // since that was asked for, a shutdown or a fault of the store may have come, the
 // process may have been paused, or the caller gone.
 func (a *attempt) mayStart(ctx, hctx context.Context) *Error {
-	if a.guard.gate.isClosed() {
+	if a.guard.gate.Closed() {
 		return a.refuse(ErrDraining, time.Second, nil)
 	}
 	if err := a.guard.check.refuses(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/reprise-go/reprise/internal/gate"
 	"github.com/reprise-go/reprise/store"
 )
 
@@ -17,7 +18,7 @@ import (
 type crowds struct {
 	guard   *Guard
 	limit   int // of waiters in all
-	workers *gate
+	workers *gate.Gate
 
 	mu      sync.Mutex
 	open    map[crowdKey]*crowd
@@ -83,21 +84,21 @@ func (t told) claimed() bool { return t.err == nil && t.reply.Verdict == store.C
 var errNotAsked = fmt.Errorf("%w: it has not answered yet", store.ErrUnavailable)
 
 func newCrowds(g *Guard, limit int) *crowds {
-	return &crowds{guard: g, limit: limit, workers: newGate(), open: make(map[crowdKey]*crowd)}
+	return &crowds{guard: g, limit: limit, workers: gate.New(), open: make(map[crowdKey]*crowd)}
 }
 
 // stop waits for the calls that are under way for those who waited: what they
 // win has to be given back, also when ctx has ended, for the time that the
 // store's timeout should let it take.
 func (cs *crowds) stop(ctx context.Context, limit time.Duration) error {
-	cs.workers.close()
-	err := cs.workers.wait(ctx)
+	cs.workers.Close()
+	err := cs.workers.Wait(ctx)
 	if err == nil {
 		return nil
 	}
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
-	return errors.Join(err, cs.workers.wait(late))
+	return errors.Join(err, cs.workers.Wait(late))
 }
 
 // enter lets an execution ask. It leads if w is nil and full is false: then it
@@ -155,7 +156,7 @@ func (c *crowd) led(t told, claim store.Claim) (w *waiter) {
 // watch starts the goroutine that asks for all. Once the guard is shut down
 // there is none: then the waiters leave by themselves.
 func (c *crowd) watch(claim store.Claim, heard bool) {
-	if !c.watched && c.workers.enter() {
+	if !c.watched && c.workers.Enter() {
 		c.watched = true
 		claim.Owner = store.NewOwner()
 		go (&asker{crowd: c, claim: claim, heard: heard}).run()

@@ -32,7 +32,7 @@ type asker struct {
 
 // run asks for all who wait, until nobody does.
 func (a *asker) run() {
-	defer a.workers.leave()
+	defer a.workers.Leave()
 	ended := false
 	defer func() {
 		if !ended { // runtime.Goexit in the store

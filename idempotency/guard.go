@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/reprise-go/reprise/internal/gate"
 	"github.com/reprise-go/reprise/internal/lease"
 	"github.com/reprise-go/reprise/store"
 )
@@ -26,12 +27,12 @@ type Guard struct {
 	policy Policy
 
 	watchdog *lease.Watchdog[store.Renewal]
-	endings  *finisher // of attempts
-	releases *finisher // of claims that were never answered
-	gate     *gate     // counts executions
-	inFlight *inFlight // bounds them
-	crowds   *crowds   // those that wait
-	hooks    *gate     // counts hooks that run on goroutines of their own
+	endings  *finisher  // of attempts
+	releases *finisher  // of claims that were never answered
+	gate     *gate.Gate // counts executions
+	inFlight *inFlight  // bounds them
+	crowds   *crowds    // those that wait
+	hooks    *gate.Gate // counts hooks that run on goroutines of their own
 	check    *checker
 	plans    plans // of the inputs of functions
 
@@ -58,8 +59,8 @@ func New(st store.Store, opts ...Option) (*Guard, error) {
 		store:      st,
 		opts:       o,
 		policy:     policy,
-		gate:       newGate(),
-		hooks:      newGate(),
+		gate:       gate.New(),
+		hooks:      gate.New(),
 		operations: make(map[string]*Operation),
 	}
 	g.inFlight, g.crowds = newInFlight(o.limits), newCrowds(g, o.limits.Waiters)
@@ -88,26 +89,54 @@ func (g *Guard) Policy() Policy {
 // Registering a name again with the same policy returns the same operation; with
 // another policy, or with a [Reconcile], it is an error.
 func (g *Guard) Operation(name string, opts ...OperationOption) (*Operation, error) {
-	if name == "" || len(name) > store.MaxOperationName {
-		return nil, fmt.Errorf("idempotency: operation name has %d bytes, not 1 to %d", len(name), store.MaxOperationName)
-	}
-	set, err := newOperationSettings(g.policy, opts)
+	set, err := g.settings(name, opts)
 	if err != nil {
-		return nil, fmt.Errorf("idempotency: operation %q: %w", name, err)
+		return nil, err
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if op := g.operations[name]; op != nil {
-		if !reflect.DeepEqual(op.declared, set.policy) || op.reconcile != nil || set.reconcile != nil {
-			return nil, fmt.Errorf("idempotency: operation %q is registered already, with another policy or a Reconcile", name)
-		}
-		op.addReplays(set.replays)
-		return op, nil
+	op := g.operations[name]
+	if err := op.agrees(name, set); err != nil {
+		return nil, err
 	}
-	op := newOperation(g, name, set)
+	if op == nil {
+		op = newOperation(g, name, set)
+		g.operations[name] = op
+	}
 	op.addReplays(set.replays)
-	g.operations[name] = op
 	return op, nil
+}
+
+// CheckOperation returns the error that [Guard.Operation] would, and registers
+// nothing: for transports that register several operations, all or none.
+func (g *Guard) CheckOperation(name string, opts ...OperationOption) error {
+	set, err := g.settings(name, opts)
+	if err != nil {
+		return err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.operations[name].agrees(name, set)
+}
+
+func (g *Guard) settings(name string, opts []OperationOption) (operationSettings, error) {
+	if name == "" || len(name) > store.MaxOperationName {
+		return operationSettings{}, fmt.Errorf("idempotency: operation name has %d bytes, not 1 to %d", len(name), store.MaxOperationName)
+	}
+	set, err := newOperationSettings(g.policy, opts)
+	if err != nil {
+		return set, fmt.Errorf("idempotency: operation %q: %w", name, err)
+	}
+	return set, nil
+}
+
+// agrees reports why a registered operation, if it is one, cannot be had with these
+// settings.
+func (o *Operation) agrees(name string, set operationSettings) error {
+	if o != nil && (!reflect.DeepEqual(o.declared, set.policy) || o.reconcile != nil || set.reconcile != nil) {
+		return fmt.Errorf("idempotency: operation %q is registered already, with another policy or a Reconcile", name)
+	}
+	return nil
 }
 
 // Registered returns the operation of that name, if there is one.
@@ -134,17 +163,17 @@ func (g *Guard) Operations() []string {
 // take it a few store timeouts longer. It may be called again. A handler or a hook
 // that calls it waits for itself, as long as ctx lasts.
 func (g *Guard) Shutdown(ctx context.Context) error {
-	g.gate.close()
+	g.gate.Close()
 	g.check.cancel()
 	limit := 2 * g.opts.storeTimeout
-	err := g.gate.wait(ctx)
+	err := g.gate.Wait(ctx)
 	err = errors.Join(err, g.crowds.stop(ctx, limit))
 	if err == nil {
 		err = errors.Join(g.endings.wait(ctx), g.releases.wait(ctx))
 	}
 	err = errors.Join(err, g.watchdog.Close(), g.endings.stop(limit), g.releases.stop(limit))
-	g.hooks.close()
-	err = errors.Join(err, g.hooks.wait(ctx), g.check.wait(ctx))
+	g.hooks.Close()
+	err = errors.Join(err, g.hooks.Wait(ctx), g.check.wait(ctx))
 	if err != nil {
 		return fmt.Errorf("idempotency: shutdown: %w", err)
 	}

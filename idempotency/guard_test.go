@@ -130,3 +130,22 @@ func TestOutcomesHaveNames(t *testing.T) {
 		assert.Equal(t, want, outcome.String())
 	}
 }
+
+func TestCheckOperationSaysWhatOperationWouldAndRegistersNothing(t *testing.T) {
+	t.Parallel()
+	guard := start(t, newBackend()).guard
+	require.NoError(t, guard.CheckOperation("pay", idempotency.Policy{Lease: time.Second}))
+	assert.NotContains(t, guard.Operations(), "pay")
+	_, err := guard.Operation("pay", idempotency.Policy{Lease: 2 * time.Second})
+	require.NoError(t, err)
+	for name, opts := range map[string][]idempotency.OperationOption{
+		"":    nil,
+		"new": {idempotency.Policy{Caller: "x"}},
+		"pay": {idempotency.Policy{Lease: time.Second}},
+	} {
+		checked := guard.CheckOperation(name, opts...)
+		_, err := guard.Operation(name, opts...)
+		require.Error(t, err)
+		assert.EqualError(t, checked, err.Error())
+	}
+}

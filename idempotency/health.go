@@ -23,7 +23,7 @@ func (g *Guard) Preflight(ctx context.Context) error { return g.check.run(ctx) }
 // with a claim and a release of a record of the guard's own (two round trips).
 // Errors: [ErrDraining], [ErrStoreUnavailable], or the check's findings.
 func (g *Guard) Health(ctx context.Context) error {
-	if g.gate.isClosed() {
+	if g.gate.Closed() {
 		return &Error{Code: ErrDraining}
 	}
 	err := g.check.refuses()

@@ -170,10 +170,10 @@ func (x *execution) execute(ctx context.Context) (result Result, err error) {
 }
 
 func (x *execution) enter(ctx context.Context) (Result, error) {
-	if !x.guard.gate.enter() {
+	if !x.guard.gate.Enter() {
 		return Result{}, x.refuse(ErrDraining, time.Second, nil)
 	}
-	defer x.guard.gate.leave()
+	defer x.guard.gate.Leave()
 	if err := x.identify(); err != nil {
 		return Result{}, err
 	}

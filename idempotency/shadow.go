@@ -53,12 +53,12 @@ func (x *execution) applyInShadow(ctx context.Context, event store.Event) (store
 		return store.Reply{}, errors.Join(errImpatient, store.ErrNotExecuted)
 	}
 	workers := x.guard.crowds.workers
-	if !workers.enter() { // nobody would wait for the goroutine any more
+	if !workers.Enter() { // nobody would wait for the goroutine any more
 		return x.guard.applyWithin(ctx, left, x.id, event)
 	}
 	heard := make(chan told, 1)
 	go func() {
-		defer workers.leave()
+		defer workers.Leave()
 		reply, err := x.guard.applyWithin(ctx, left, x.id, event)
 		heard <- told{reply: reply, err: err}
 	}()

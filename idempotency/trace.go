@@ -134,12 +134,12 @@ func (g *Guard) reportLate(l LateEnding, level slog.Level) {
 // aside runs a report on a goroutine that Shutdown waits for. After that there
 // is nothing left to hold up.
 func (g *Guard) aside(report func()) {
-	if !g.hooks.enter() {
+	if !g.hooks.Enter() {
 		report()
 		return
 	}
 	go func() {
-		defer g.hooks.leave()
+		defer g.hooks.Leave()
 		report()
 	}()
 }

@@ -78,7 +78,7 @@ func (x *execution) await(ctx context.Context, w *waiter, patience time.Duration
 			return t
 		}
 		return x.passOn(w.crowd, t) // nobody is there for its answer
-	case <-x.guard.gate.shut:
+	case <-x.guard.gate.Shut():
 		t := w.leave()
 		if !t.claimed() {
 			t.err = ErrDraining

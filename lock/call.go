@@ -147,7 +147,7 @@ func (l *Locker) explain(ctx context.Context, id ID, err error) error {
 
 func (l *Locker) tooLate(id ID) error {
 	select {
-	case <-l.calls.shut:
+	case <-l.calls.Shut():
 		return closed(id)
 	default:
 		return unavailable("acquire", id, errTooLate)

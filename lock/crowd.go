@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/reprise-go/reprise/internal/gate"
 )
 
 // crowds gathers those who wait in this process, by lock. However many wait for
@@ -15,7 +17,7 @@ import (
 type crowds struct {
 	locker   *Locker
 	notifier Notifier // nil if the backend is none
-	workers  *gate
+	workers  *gate.Gate
 
 	mu      sync.Mutex
 	open    map[ID]*crowd
@@ -52,7 +54,7 @@ type waiter struct {
 }
 
 func newCrowds(l *Locker, n Notifier) *crowds {
-	return &crowds{locker: l, notifier: n, workers: newGate(), open: make(map[ID]*crowd)}
+	return &crowds{locker: l, notifier: n, workers: gate.New(), open: make(map[ID]*crowd)}
 }
 
 // await returns an answer that is not "held", or an error.
@@ -123,7 +125,7 @@ func (c *crowd) led(a answer) (w *waiter) {
 		c.close()
 		return nil
 	}
-	if !c.asked && c.workers.enter() {
+	if !c.asked && c.workers.Enter() {
 		c.asked = true
 		go (&asker{crowd: c, owner: NewOwner(), heard: a.err == nil}).run()
 	}
@@ -146,7 +148,7 @@ func (w *waiter) await(ctx context.Context) (answer, error) {
 	case <-patience:
 	case <-ctx.Done():
 		err = fmt.Errorf("lock: gave up waiting: %w", context.Cause(ctx))
-	case <-l.calls.shut:
+	case <-l.calls.Shut():
 		err = closed(w.crowd.id)
 	}
 	a, told := w.leave()

@@ -73,12 +73,12 @@ func (l *Locker) lost(loss Loss) {
 			l.contain("Lost", func() { hook(loss) })
 		}
 	}
-	if !l.aside.enter() {
+	if !l.aside.Enter() {
 		tell() // the locker is closed, and nothing is left to be held up
 		return
 	}
 	go func() {
-		defer l.aside.leave()
+		defer l.aside.Leave()
 		tell()
 	}()
 }

@@ -49,7 +49,7 @@ func leaseFrom(ctx context.Context) *Lease {
 func (l *Locker) newLease(ctx context.Context, id ID, a answer) *Lease {
 	le := &Lease{
 		locker: l, outer: leaseFrom(ctx), id: id, owner: a.owner, token: a.reply.Token, since: a.sent,
-		counted: l.holds.enter(),
+		counted: l.holds.Enter(),
 	}
 	le.ctx, le.cancel = context.WithCancelCause(context.WithValue(ctx, leaseKey{}, le))
 	spec := lease.Spec{Lease: l.opts.lease, Since: a.sent, Lost: le.lose}
@@ -128,7 +128,7 @@ func (le *Lease) Release(ctx context.Context) error {
 func (le *Lease) release(ctx context.Context) error {
 	l := le.locker
 	if le.counted {
-		defer l.holds.leave()
+		defer l.holds.Leave()
 	}
 	loss := le.finish()
 	le.cancel(ErrReleased)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/reprise-go/reprise/internal/gate"
 	"github.com/reprise-go/reprise/internal/lease"
 )
 
@@ -19,9 +20,9 @@ type Locker struct {
 	crowds    *crowds
 	leftovers *leftovers
 
-	calls *gate // acquisitions under way; closed first
-	holds *gate // leases that are not released
-	aside *gate // reports of losses
+	calls *gate.Gate // acquisitions under way; closed first
+	holds *gate.Gate // leases that are not released
+	aside *gate.Gate // reports of losses
 }
 
 // New returns a locker on a backend. It starts nothing and does not connect. The
@@ -36,7 +37,7 @@ func New(backend Backend, opts ...Option) (*Locker, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Locker{backend: backend, opts: o, calls: newGate(), holds: newGate(), aside: newGate()}
+	l := &Locker{backend: backend, opts: o, calls: gate.New(), holds: gate.New(), aside: gate.New()}
 	l.crowds = newCrowds(l, notifier)
 	l.leftovers = newLeftovers(l)
 	l.dog, err = lease.New(lease.Config[Renewal]{
@@ -58,7 +59,7 @@ func (l *Locker) TryLock(ctx context.Context, key string) (*Lease, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer l.calls.leave()
+	defer l.calls.Leave()
 	return l.grant(ctx, id, l.ask(ctx, id, NewOwner(), false), began)
 }
 
@@ -80,7 +81,7 @@ func (l *Locker) Lock(ctx context.Context, key string) (*Lease, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer l.calls.leave()
+	defer l.calls.Leave()
 	if l.inside(ctx, id) {
 		return nil, &HeldError{ID: id.Short()}
 	}
@@ -115,15 +116,15 @@ func (l *Locker) Do(ctx context.Context, key string, fn func(ctx context.Context
 // who wait, then waits until all leases are released or ctx ends, and closes the
 // locker as [Locker.Close] does. It returns ctx's cause if that cut it short.
 func (l *Locker) Shutdown(ctx context.Context) error {
-	l.calls.close()
+	l.calls.Close()
 	err := l.finish(ctx, l.calls)
-	l.holds.close()
-	if e := l.holds.wait(ctx); e != nil {
+	l.holds.Close()
+	if e := l.holds.Wait(ctx); e != nil {
 		err = errors.Join(err, fmt.Errorf("lock: locks are still held: %w", e))
 	}
 	err = errors.Join(err, l.dog.Close(), l.finish(ctx, l.crowds.workers))
 	err = errors.Join(err, l.leftovers.stop(ctx))
-	l.aside.close()
+	l.aside.Close()
 	return errors.Join(err, l.finish(ctx, l.aside))
 }
 
@@ -143,11 +144,11 @@ func (l *Locker) Close() error {
 
 // finish closes a gate and waits for those inside, who need no longer than a call
 // of the backend may take, also when ctx ends before.
-func (l *Locker) finish(ctx context.Context, g *gate) error {
-	g.close()
+func (l *Locker) finish(ctx context.Context, g *gate.Gate) error {
+	g.Close()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.opts.callTimeout+time.Second)
 	defer cancel()
-	return g.wait(ctx)
+	return g.Wait(ctx)
 }
 
 // enter begins an acquisition.
@@ -159,7 +160,7 @@ func (l *Locker) enter(ctx context.Context, key string) (ID, error) {
 	if ctx.Err() != nil {
 		return id, fmt.Errorf("lock: %s: %w", id.Short(), context.Cause(ctx))
 	}
-	if !l.calls.enter() {
+	if !l.calls.Enter() {
 		return id, closed(id)
 	}
 	return id, nil
