@@ -9,7 +9,7 @@ import (
 // register registers a service's operations, all or none: what was refused can be put
 // right and tried again.
 func (i *Interceptor) register(plans []*method) error {
-	var errs []error
+	errs := make([]error, 0, len(plans))
 	for _, m := range plans {
 		errs = append(errs, i.guard.CheckOperation(m.name, i.optionsOf(m)...))
 	}
