@@ -167,9 +167,11 @@ func TestL7_KilledAfterTheRecordAndBeforeTheAnswer(t *testing.T) {
 func TestL8_L10_PausedOwnerThatFinishesLateGivesTheHeirsAnswer(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, "-lease", "800ms", "-orphan", "rerun")
-	c := pay(newKey(), "tok_stubborn_600ms")
+	c := pay(newKey(), "tok_stubborn_1500ms")
 	first := background(t, f.one.URL, c)
-	f.await(t, c.key, "the first marks", marked)
+	before := f.await(t, c.key, "the first marks", marked)
+	// One that is stopped before it reads that its mark was taken answers that it was not.
+	f.await(t, c.key, "the first works on", func(rec store.Record) bool { return rec.LeaseEnd > before.LeaseEnd })
 	f.one.Signal(t, syscall.SIGSTOP)
 	second := <-afterLease(t, f.two.URL, c)
 	requireExecuted(t, second)
@@ -213,7 +215,7 @@ func TestL8_PausedOwnerIsCancelledAndItsReleaseRefused(t *testing.T) {
 func TestL9_AwakenedOwnerDoesNotTouchTheHeirsRecord(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, "-lease", "800ms", "-orphan", "rerun")
-	c := pay(newKey(), "tok_stubborn_600ms")
+	c := pay(newKey(), "tok_stubborn_1500ms")
 	first := background(t, f.one.URL, c)
 	f.await(t, c.key, "the first marks", marked)
 	f.one.Signal(t, syscall.SIGSTOP)
