@@ -129,11 +129,19 @@ func withoutAttempt(ctx context.Context) context.Context {
 
 // warnUnprotected says, once a minute, that handlers run unprotected.
 func (o *Operation) warnUnprotected(cause error) {
+	o.warn("idempotency: the store is down and handlers run unprotected, as the policy says", cause)
+}
+
+// warnInShadow says, once a minute, what would be an error without a code.
+func (o *Operation) warnInShadow(would error) {
+	o.warn("idempotency: this call in shadow would be refused", would)
+}
+
+func (o *Operation) warn(text string, cause error) {
 	now := time.Now().Unix()
 	last := o.unprotected.Load()
 	if now-last < 60 || !o.unprotected.CompareAndSwap(last, now) {
 		return
 	}
-	o.guard.opts.logger.Warn("idempotency: the store is down and handlers run unprotected, as the policy says",
-		"operation", o.name, "error", cause)
+	o.guard.opts.logger.Warn(text, "operation", o.name, "error", cause)
 }

@@ -14,7 +14,8 @@ type Request struct {
 	Operation string
 	// Scope is the tenant or caller that the key belongs to; Key is the idempotency
 	// key, 1 to 255 characters of printable ASCII. Either may come from Input's tags
-	// or from the context instead; see [Wrap].
+	// or from the context instead; see [Wrap]. Without any scope the call is
+	// [ErrScopeMissing], unless [GlobalScope] is among the options.
 	Scope, Key string
 	// Input is what the key is bound to: the same key with another input is
 	// [ErrKeyReused]. What of it counts, tags say as for [Wrap]. Nil: the key alone
@@ -27,14 +28,15 @@ type Request struct {
 // goroutine, context, panics and round trips holds. Unless the policy's Caller says
 // otherwise, the function goes on when ctx is cancelled; its deadline stays.
 //
-// The result is recorded by a [Codec]. An error is recorded if it is [Final]. Any
+// The result is recorded by a [Codec]; a type that the codec does not record is an
+// error before anything runs. An error is recorded if it is [Final]. Any
 // other one says that nothing final happened: a retry runs, unless [MarkEffect] was
 // called or the context had ended; then the outcome is unknown. The policy's Record
 // and Failure say otherwise.
 //
 // The first caller gets the function's own values, with [Executed]; duplicates get
-// decoded copies, with [Replayed]. A result that cannot be encoded is the caller's
-// all the same, and its outcome is unknown.
+// decoded copies, with [Replayed]. A result whose value cannot be encoded, such as a
+// float that is no number, is the caller's all the same, and its outcome is unknown.
 //
 // Errors are the function's, or *[Error] as by Execute, also with [ErrKeyInvalid]
 // (two keys, or two scopes, that differ) and [ErrBodyUnreadable] (an input that
@@ -50,7 +52,8 @@ func Do[Out any](
 	if fn == nil || g == nil {
 		return out, result, errors.New("idempotency: Do: the guard or the function is nil")
 	}
-	f, err := newFunction(g, reflect.TypeOf(request.Input), opts, func(rest []OperationOption) (*Operation, error) {
+	shape := signature{in: reflect.TypeOf(request.Input), out: reflect.TypeFor[Out](), request: &request}
+	f, err := newFunction(g, shape, opts, func(rest []OperationOption) (*Operation, error) {
 		if op, registered := g.Registered(request.Operation); registered && len(rest) == 0 {
 			return op, nil
 		}
@@ -60,7 +63,7 @@ func Do[Out any](
 		return out, result, fmt.Errorf("idempotency: Do: %w", err)
 	}
 	call := &typed[struct{}, Out]{
-		invocation: invocation{function: f, said: request, input: reflect.ValueOf(request.Input)},
+		invocation: invocation{function: f, said: request, input: held(reflect.ValueOf(request.Input))},
 		fn:         func(ctx context.Context, _ struct{}) (Out, error) { return fn(ctx) },
 	}
 	return call.do(ctx)

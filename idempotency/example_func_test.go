@@ -121,7 +121,8 @@ func ExampleWithKey() {
 	guard, _ := payments(idempotency.Policy{})
 	defer func() { _ = guard.Shutdown(context.Background()) }()
 	charge, err := idempotency.Wrap(guard, "invoices.charge",
-		func(_ context.Context, amount int) (string, error) { return fmt.Sprint("charged ", amount), nil })
+		func(_ context.Context, amount int) (string, error) { return fmt.Sprint("charged ", amount), nil },
+		idempotency.ContextScope()) // a middleware that knows the tenant calls WithScope
 	if err != nil {
 		fmt.Println(err)
 		return

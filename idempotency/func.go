@@ -22,7 +22,8 @@ type FuncOption interface {
 type functionSettings struct {
 	codec Codec
 	names errorNames
-	err   error // what is wrong with the options
+	from  scopeChoice // of its scope
+	err   error       // what is wrong with the options
 }
 
 type funcOption struct {
@@ -101,14 +102,21 @@ type function struct {
 	plan  *tagged.Plan // of its input
 	codec Codec
 	names errorNames
+	from  scopeChoice // of its scope
+}
+
+// signature is what a function takes and gives.
+type signature struct {
+	in, out reflect.Type // in: nil if there is none
+	request *Request     // of Do; nil for a function that is declared once
 }
 
 // newOwnFunction makes a function that has its operation's name for itself.
-func newOwnFunction(g *Guard, operation string, input reflect.Type, opts []OperationOption) (*function, error) {
+func newOwnFunction(g *Guard, operation string, s signature, opts []OperationOption) (*function, error) {
 	if err := g.plans.claim(operation); err != nil {
 		return nil, err
 	}
-	f, err := newFunction(g, input, opts, func(rest []OperationOption) (*Operation, error) {
+	f, err := newFunction(g, s, opts, func(rest []OperationOption) (*Operation, error) {
 		return g.Operation(operation, rest...)
 	})
 	if err != nil {
@@ -117,19 +125,22 @@ func newOwnFunction(g *Guard, operation string, input reflect.Type, opts []Opera
 	return f, err
 }
 
-// newFunction makes a protected function for inputs of that type; nil: it has none.
+// newFunction makes a protected function. Nothing is registered after a mistake.
 func newFunction(
-	g *Guard, input reflect.Type, opts []OperationOption, register func([]OperationOption) (*Operation, error),
+	g *Guard, s signature, opts []OperationOption, register func([]OperationOption) (*Operation, error),
 ) (*function, error) {
 	set, rest, err := splitOptions(opts)
 	if err != nil {
 		return nil, err
 	}
-	f := &function{codec: set.codec, names: set.names}
-	if input != nil {
-		if f.plan, err = g.plans.of(input); err != nil {
+	f := &function{codec: set.codec, names: set.names, from: set.from}
+	if s.in != nil {
+		if f.plan, err = g.plans.of(s.in); err != nil {
 			return nil, err
 		}
+	}
+	if err := errors.Join(f.from.check(f.plan, s.request), g.plans.checkResult(f.codec, s.out)); err != nil {
+		return nil, err
 	}
 	if f.op, err = register(rest); err == nil {
 		g.addCodec(f.op, f.codec.Name())
@@ -139,6 +150,9 @@ func newFunction(
 
 // splitOptions takes the options of the function from those of its operation.
 func splitOptions(opts []OperationOption) (functionSettings, []OperationOption, error) {
+	if len(opts) == 0 { // most calls of Do; what follows allocates
+		return functionSettings{codec: JSONCodec()}, nil, nil
+	}
 	set := functionSettings{codec: JSONCodec()}
 	var rest []OperationOption
 	for _, opt := range opts {
@@ -185,6 +199,7 @@ func (p Policy) checkFunction() error {
 // plans are made once for a type. They also know which operations are functions'.
 type plans struct {
 	known     sync.Map // of reflect.Type: *tagged.Plan
+	results   sync.Map // of reflect.Type: JSONCodec records it
 	functions sync.Map // of the operation's name
 }
 
@@ -216,12 +231,32 @@ func (p *plans) of(t reflect.Type) (*tagged.Plan, error) {
 	return plan, nil
 }
 
+// checkResult asks the codec whether it records such results. What JSON says is kept,
+// since Do asks again at each call.
+func (p *plans) checkResult(codec Codec, t reflect.Type) error {
+	checker, ok := codec.(TypeChecker)
+	if !ok {
+		return nil
+	}
+	_, isJSON := codec.(jsonCodec)
+	if _, known := p.results.Load(t); isJSON && known {
+		return nil
+	}
+	if err := checker.CheckType(t); err != nil {
+		return fmt.Errorf("the result cannot be recorded: %w", err)
+	}
+	if isJSON {
+		p.results.Store(t, struct{}{})
+	}
+	return nil
+}
+
 type scopeKey struct{}
 type keyKey struct{}
 
 // WithScope returns a context with the scope for the protected functions that are
-// called under it, where their input has none; see [Wrap]. A middleware that knows
-// the tenant calls it once.
+// called under it, where their input has none; see [ContextScope]. A middleware that
+// knows the tenant calls it once. An empty scope is none.
 func WithScope(ctx context.Context, scope string) context.Context {
 	return context.WithValue(ctx, scopeKey{}, scope)
 }

@@ -25,6 +25,17 @@ type invocation struct {
 	err    error // of the function
 }
 
+// held returns an input that has an address, so that it is copied once, and not for each
+// thing that is read of it.
+func held(v reflect.Value) reflect.Value {
+	if !v.IsValid() || v.CanAddr() || v.Kind() == reflect.Pointer {
+		return v
+	}
+	again := reflect.New(v.Type()).Elem()
+	again.Set(v)
+	return again
+}
+
 // body is the function itself: it sets the result.
 type body interface {
 	call(ctx context.Context) error
@@ -42,8 +53,8 @@ func (c *invocation) do(ctx context.Context) (Result, error) {
 	}
 	call, err := c.request(ctx)
 	if err == nil {
-		if err := c.checkNesting(ctx, call); err != nil {
-			return Result{}, err
+		if outer := c.nestedIn(ctx, call); outer != nil {
+			return c.nested(ctx, outer)
 		}
 		return c.execute(ctx, op, call)
 	}
@@ -62,6 +73,18 @@ func (c *invocation) do(ctx context.Context) (Result, error) {
 }
 
 func (c *invocation) unprotected(ctx context.Context) (Result, error) {
+	return Result{Outcome: Unprotected}, c.body.call(withoutKey(withoutAttempt(ctx)))
+}
+
+// nested answers a function that would wait for itself. In shadow nothing is refused,
+// and the function is the outer attempt's: what it says of its effects, it says to that.
+func (c *invocation) nested(ctx context.Context, outer *attempt) (Result, error) {
+	err := fmt.Errorf("idempotency: operation %q is called from within itself, for the same key: is the function wrapped twice?", c.op.name)
+	if c.policy.Key != KeyShadow {
+		return Result{}, err
+	}
+	c.op.warnInShadow(err)
+	ctx = context.WithValue(ctx, attemptKey{}, outer)
 	return Result{Outcome: Unprotected}, c.body.call(withoutKey(ctx))
 }
 
@@ -183,6 +206,9 @@ func (c *invocation) key(ctx context.Context) (string, error) {
 }
 
 func (c *invocation) scope(ctx context.Context) (string, error) {
+	if c.from == scopeGlobal { // no field says one then
+		return GlobalScopeName, nil
+	}
 	tagged := ""
 	if c.plan != nil {
 		var err error
@@ -203,15 +229,19 @@ func (c *invocation) scope(ctx context.Context) (string, error) {
 			found = given
 		}
 	}
-	if found == "" {
-		return "", callError{ErrScopeMissing, errors.New("neither the request nor its input nor the context has a scope")}
+	switch {
+	case found != "":
+		return found, nil
+	case c.from == scopeOfContext:
+		return "", callError{ErrScopeMissing, errNoContextScope}
+	default:
+		return "", callError{ErrScopeMissing, errNoScope}
 	}
-	return found, nil
 }
 
-// checkNesting finds a function that is called for the very operation which its
-// caller is an attempt of: it would wait for itself.
-func (c *invocation) checkNesting(ctx context.Context, call Call) error {
+// nestedIn returns the attempt that a function is called in for the attempt's very own
+// operation; nil if there is none.
+func (c *invocation) nestedIn(ctx context.Context, call Call) *attempt {
 	a := attemptFrom(ctx)
 	if a == nil {
 		return nil
@@ -219,7 +249,7 @@ func (c *invocation) checkNesting(ctx context.Context, call Call) error {
 	id := c.op.guard.id(call.Scope, c.op.name, call.Part, call.Key)
 	for ; a != nil; a = a.outer {
 		if a.id == id && a.guard == c.op.guard {
-			return fmt.Errorf("idempotency: operation %q is called from within itself, for the same key: is the function wrapped twice?", c.op.name)
+			return a
 		}
 	}
 	return nil

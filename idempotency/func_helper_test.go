@@ -48,6 +48,48 @@ func (w *worker) wrapped(t *testing.T, g *idempotency.Guard, opts ...idempotency
 	return wrapped
 }
 
+// everyWay runs a test for each way of protecting a function, as "pay".
+func everyWay(
+	t *testing.T, each func(t *testing.T, protect func(*idempotency.Guard, payFunc, ...idempotency.OperationOption) payFunc),
+) {
+	t.Helper()
+	ways := map[string]func(*testing.T, *idempotency.Guard, payFunc, ...idempotency.OperationOption) payFunc{
+		"Wrap": wrapping, "Weave": weaving, "Do": doing,
+	}
+	for name, protect := range ways {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			each(t, func(g *idempotency.Guard, fn payFunc, opts ...idempotency.OperationOption) payFunc {
+				return protect(t, g, fn, opts...)
+			})
+		})
+	}
+}
+
+func wrapping(t *testing.T, g *idempotency.Guard, fn payFunc, opts ...idempotency.OperationOption) payFunc {
+	t.Helper()
+	wrapped, err := idempotency.Wrap(g, "pay", fn, opts...)
+	require.NoError(t, err)
+	return wrapped
+}
+
+func weaving(t *testing.T, g *idempotency.Guard, fn payFunc, opts ...idempotency.OperationOption) payFunc {
+	t.Helper()
+	svc := struct {
+		Pay payFunc `idempotency:"pay"`
+	}{fn}
+	require.NoError(t, idempotency.Weave(g, &svc, opts...))
+	return svc.Pay
+}
+
+func doing(_ *testing.T, g *idempotency.Guard, fn payFunc, opts ...idempotency.OperationOption) payFunc {
+	return func(ctx context.Context, in pay) (paid, error) {
+		out, _, err := idempotency.Do(ctx, g, idempotency.Request{Operation: "pay", Input: in},
+			func(ctx context.Context) (paid, error) { return fn(ctx, in) }, opts...)
+		return out, err
+	}
+}
+
 func fails(err error) func(context.Context) error {
 	return func(context.Context) error { return err }
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/reprise-go/reprise/store"
 )
@@ -41,6 +42,11 @@ func NewAnswer[Out any](codec Codec, result Out) (store.Answer, error) {
 	}
 	if err := checkCodec(codec); err != nil {
 		return store.Answer{}, fmt.Errorf("idempotency: NewAnswer: %w", err)
+	}
+	if checker, ok := codec.(TypeChecker); ok {
+		if err := checker.CheckType(reflect.TypeFor[Out]()); err != nil {
+			return store.Answer{}, fmt.Errorf("idempotency: NewAnswer: %w", err)
+		}
 	}
 	body, err := codec.Encode(&result)
 	if err != nil {

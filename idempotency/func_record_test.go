@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,6 +22,15 @@ func TestDeploymentsWhoseStructsDiffer_F23(t *testing.T) {
 		Merchant string `json:"merchant" idempotency:"scope"`
 		Amount   int    `json:"amount"`
 		Currency string `json:"currency"`
+	}
+	type shorter struct {
+		ID       string `json:"id"       idempotency:"key"`
+		Merchant string `json:"merchant" idempotency:"scope"`
+	}
+	type retagged struct {
+		ID       string `json:"id"       idempotency:"key"`
+		Merchant string `json:"merchant" idempotency:"scope,-"`
+		Amount   int    `json:"amount"`
 	}
 	type renamed struct {
 		ID       string `json:"id"       idempotency:"key"`
@@ -43,7 +53,11 @@ func TestDeploymentsWhoseStructsDiffer_F23(t *testing.T) {
 	assert.ErrorIs(t, replay(newer{ID: "k", Merchant: "m", Amount: 7, Currency: "EUR"}), idempotency.ErrRecordUnreadable,
 		"whether that is the same request, nobody can say")
 	assert.ErrorIs(t, replay(newer{ID: "k", Merchant: "m", Amount: 8}), idempotency.ErrKeyReused)
-	assert.ErrorIs(t, replay(renamed{ID: "k", Merchant: "m", Cents: 7}), idempotency.ErrRecordUnreadable)
+	for _, in := range []any{
+		renamed{ID: "k", Merchant: "m", Cents: 7}, shorter{ID: "k", Merchant: "m"}, retagged{ID: "k", Merchant: "m", Amount: 7},
+	} {
+		assert.ErrorIs(t, replay(in), idempotency.ErrRecordUnreadable, "%T", in)
+	}
 }
 
 func TestRecordsThatAFunctionCannotGiveAgain(t *testing.T) {
@@ -113,21 +127,6 @@ func TestResultsThatAreNotKept_Z1(t *testing.T) {
 			assert.Equal(t, 1, w.runs)
 		})
 	}
-}
-
-func TestAResultThatCannotBeEncodedIsUnknownToDuplicates(t *testing.T) {
-	t.Parallel()
-	p := start(t, newBackend())
-	channel := make(chan int)
-	request := idempotency.Request{Operation: "op", Scope: "m", Key: "k"}
-	fn := func(context.Context) (chan int, error) { return channel, nil }
-	got, result, err := idempotency.Do(t.Context(), p.guard, request, fn)
-	require.NoError(t, err)
-	assert.Equal(t, channel, got)
-	assert.False(t, result.Recorded)
-	assert.Contains(t, p.log.String(), "cannot be encoded")
-	_, _, err = idempotency.Do(t.Context(), p.guard, request, fn)
-	assert.ErrorIs(t, err, idempotency.ErrOutcomeUnknown)
 }
 
 func TestPanicsAndGoexitGoThroughAndAreUnknown_O7(t *testing.T) {
@@ -200,5 +199,56 @@ func TestADeposedFunctionsResultIsNobodysAnswer_L10(t *testing.T) {
 		got, err := w.wrapped(t, p.guard, idempotency.Policy{Lease: lease, Orphan: idempotency.OrphanRerun})(t.Context(), input("k"))
 		require.NoError(t, err)
 		assert.Equal(t, 42, got.Run, "what is recorded is given instead")
+	})
+}
+
+// An attempt that was deposed while its successor is at work has no answer, and what it
+// returned must not look like one.
+func TestWhatADeposedFunctionReturnedIsNotHandedOutBesideTheError_L10(t *testing.T) {
+	t.Parallel()
+	everyWay(t, func(t *testing.T, protect func(*idempotency.Guard, payFunc, ...idempotency.OperationOption) payFunc) {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBackend()
+			p, other := start(t, b), start(t, b)
+			rerun := idempotency.Policy{Lease: lease, Orphan: idempotency.OrphanRerun}
+			end := make(chan struct{})
+			var successor sync.WaitGroup
+			second := protect(other.guard, func(context.Context, pay) (paid, error) {
+				<-end
+				return paid{Run: 2}, nil
+			}, rerun)
+			first := protect(p.guard, func(context.Context, pay) (paid, error) {
+				p.node.always(lostRequest, "renew")
+				time.Sleep(2 * lease)
+				successor.Go(func() { _, _ = second(t.Context(), input("k")) })
+				synctest.Wait()
+				p.node.repair()
+				return paid{Run: 1, Amount: 7}, nil
+			}, rerun)
+			got, err := first(t.Context(), input("k"))
+			refusal(t, err, idempotency.ErrLeaseLost)
+			assert.Zero(t, got)
+			close(end)
+			successor.Wait()
+		})
+	})
+}
+
+// A record that can be read in part only gives nothing, rather than that part.
+func TestHalfAResultIsNone(t *testing.T) {
+	t.Parallel()
+	everyWay(t, func(t *testing.T, protect func(*idempotency.Guard, payFunc, ...idempotency.OperationOption) payFunc) {
+		p := start(t, newBackend())
+		policy := idempotency.Policy{Fingerprint: idempotency.FingerprintOff}
+		op, err := p.guard.Operation("pay", policy)
+		require.NoError(t, err)
+		_, err = op.Execute(t.Context(), idempotency.Call{Scope: "m", Key: "k"},
+			gives(functionAnswer("json/1", []byte{1, 1}, `{"run":5,"amount":"seven"}`)))
+		require.NoError(t, err)
+		var w worker
+		got, err := protect(p.guard, w.pay, policy)(t.Context(), input("k"))
+		refusal(t, err, idempotency.ErrResultUnavailable)
+		assert.Zero(t, got)
+		assert.Zero(t, w.runs)
 	})
 }

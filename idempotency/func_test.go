@@ -195,33 +195,6 @@ func TestKeyAndScopeComeFromOnePlace(t *testing.T) {
 	}
 }
 
-func TestKeysOfAContextAreNotThoseOfCallsBelow(t *testing.T) {
-	t.Parallel()
-	p := start(t, newBackend())
-	inner, err := idempotency.Wrap(p.guard, "inner", func(context.Context, int) (int, error) { return 1, nil })
-	require.NoError(t, err)
-	outer, err := idempotency.Wrap(p.guard, "outer", inner)
-	require.NoError(t, err)
-	ctx := idempotency.WithScope(t.Context(), "m")
-	_, err = outer(idempotency.WithKey(ctx, "k"), 7)
-	assert.ErrorIs(t, err, idempotency.ErrKeyMissing)
-}
-
-func TestAFunctionThatIsWrappedTwiceSaysSo_P4(t *testing.T) {
-	t.Parallel()
-	var w worker
-	p := start(t, newBackend())
-	once := w.wrapped(t, p.guard)
-	_, err := idempotency.Wrap(p.guard, "pay", once)
-	require.EqualError(t, err, `idempotency: Wrap: operation "pay": operation "pay" is another function's, or this one is protected twice`)
-	_, _, err = idempotency.Do(t.Context(), p.guard, idempotency.Request{Operation: "pay", Input: input("k")},
-		func(ctx context.Context) (paid, error) { return once(ctx, input("k")) })
-	require.EqualError(t, err, `idempotency: operation "pay" is called from within itself, for the same key: is the function wrapped twice?`)
-	got, err := once(t.Context(), input("k"))
-	require.NoError(t, err, "nothing was left behind")
-	assert.Equal(t, 1, got.Run)
-}
-
 func TestKeyRulesOfFunctions_K1_K2(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -286,7 +259,6 @@ func TestWhatCountsOfAnInput_F1_F14(t *testing.T) {
 	}
 }
 
-// ended runs a function on a goroutine of its own and says how that ended.
 func TestDo_UsesTheRegisteredOperation(t *testing.T) {
 	t.Parallel()
 	p := start(t, newBackend())

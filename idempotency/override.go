@@ -11,7 +11,8 @@ import (
 	"github.com/reprise-go/reprise/internal/nearest"
 )
 
-// overriding is what [Guard.Override] said about an operation.
+// overriding is what [Guard.Override] said about an operation. No list is in it, since
+// none can change at run time: nothing of it is shared.
 type overriding struct {
 	said  Policy
 	since time.Time
@@ -83,7 +84,7 @@ func (g *Guard) override(operation string, p Policy) (before Policy, err error) 
 	before = op.over.said
 	op.over = overriding{}
 	if p.String() != "" {
-		op.over = overriding{said: p.clone(), since: time.Now()}
+		op.over = overriding{said: p, since: time.Now()}
 	}
 	op.enforce(policy)
 	return before, nil
@@ -142,7 +143,7 @@ func (g *Guard) Overrides() []Overridden {
 	for name, op := range g.operations {
 		if op.over.any() {
 			all = append(all, Overridden{
-				Operation: name, Policy: op.over.said.clone(), Effective: op.Policy(), Since: op.over.since,
+				Operation: name, Policy: op.over.said, Effective: op.Policy(), Since: op.over.since,
 			})
 		}
 	}

@@ -2,6 +2,7 @@ package idempotency_test
 
 import (
 	"context"
+	"reflect"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -112,6 +113,26 @@ func TestOverrideRefusesWhatCannotChangeAtRunTime(t *testing.T) {
 			assert.Empty(t, p.guard.Overrides())
 		})
 	}
+}
+
+// What is in force is shared with nobody: an override has no list that its caller could
+// still write to.
+func TestOverrideTakesNoLists(t *testing.T) {
+	t.Parallel()
+	lists := 0
+	for field := range reflect.TypeFor[idempotency.Policy]().Fields() {
+		if field.Type.Kind() != reflect.Slice {
+			assert.NotContains(t, []reflect.Kind{reflect.Map, reflect.Pointer, reflect.Interface}, field.Type.Kind(), field.Name)
+			continue
+		}
+		lists++
+		p := start(t, newBackend())
+		p.operation(t)
+		var over idempotency.Policy
+		reflect.ValueOf(&over).Elem().FieldByName(field.Name).Set(reflect.ValueOf([]string{"/a"}))
+		assert.ErrorContains(t, p.guard.Override("pay", over), field.Name+" cannot be changed at run time")
+	}
+	assert.NotZero(t, lists)
 }
 
 func TestOverrideNamesAnUnknownOperation(t *testing.T) {

@@ -26,12 +26,14 @@ import (
 // struct, embedded or not, and behind pointers are woven, too; a function that could be
 // protected, or a tag, in a slice, a map, an interface or behind a nil pointer is an
 // error. Options apply to all functions; a policy among them comes
-// before the tags', which override it.
+// before the tags', which override it. [ContextScope] is for those whose input has no
+// field tagged scope. [GlobalScope] is an error where one has: weave such functions in
+// a struct of their own.
 //
 // All mistakes are joined. Each names the field, as Type.Field, and the word: no
 // tag, a tag on what is no function or not exported, a name that is missing or given
 // twice, a function that is nil or has another form, words that [ParsePolicy] or
-// [Policy.Validate] refuse, an input as for Wrap. After a mistake no function is
+// [Policy.Validate] refuse, an input, a scope or a result as for Wrap. After a mistake no function is
 // replaced, though operations without one may be registered already. Weave before the struct is used: it is not safe beside calls.
 func Weave(g *Guard, structPointer any, opts ...OperationOption) error {
 	v := reflect.ValueOf(structPointer)
@@ -212,7 +214,8 @@ func (w *weaver) prepare() {
 	for i := range w.threads {
 		t := &w.threads[i]
 		opts := append(append([]OperationOption{}, w.opts...), t.policy)
-		f, err := newOwnFunction(w.guard, t.opName, t.field.Type().In(1), opts)
+		typ := t.field.Type()
+		f, err := newOwnFunction(w.guard, t.opName, signature{in: typ.In(1), out: typ.Out(0)}, opts)
 		if err != nil {
 			w.fail(t.name, err)
 		}
@@ -236,7 +239,7 @@ func (t thread) protected() reflect.Value {
 	return reflect.MakeFunc(typ, func(args []reflect.Value) []reflect.Value {
 		ctx, _ := reflect.TypeAssert[context.Context](args[0])
 		call := &woven{fn: fn, in: args[1], result: reflect.New(typ.Out(0))}
-		call.invocation = invocation{function: f, input: args[1], out: call.result.Interface(), body: call}
+		call.invocation = invocation{function: f, input: held(args[1]), out: call.result.Interface(), body: call}
 		result, err := call.do(ctx)
 		if err != nil && !result.own() {
 			call.result.Elem().SetZero() // as for Wrap

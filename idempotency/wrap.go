@@ -21,18 +21,24 @@ import (
 //
 // else from the context ([WithKey], [WithScope]). Both given and different is
 // [ErrKeyInvalid]; a scope field that is empty is [ErrScopeMissing], whatever the
-// context has. Several scope fields are one scope together. A retry is the same
-// request if its input is the same, as JSON in canonical form (RFC 8785): all exported
-// fields that JSON writes, and those with a tag path or query; or those with the word
-// "fingerprint", or those without "-"; never the key. Unexported fields beside exported
+// context has. Several scope fields are one scope together. An input without such a
+// field needs [ContextScope] or [GlobalScope] among the options, under [KeyOff], too.
+//
+// A retry is the same request if its input is the same, as JSON in canonical form
+// (RFC 8785): all exported fields that JSON writes, and those with a tag path or query;
+// or those with the word "fingerprint", or those without "-"; never the key. Unexported fields beside exported
 // ones do not count. A type whose own JSON may say less than it holds is an error,
 // unless its field has "-": one with MarshalJSON or MarshalText and not the method that
 // reads it again, or with such a method of a struct that it embeds beside other fields.
-// What is behind an interface counts as JSON writes it. The policy's Fingerprint may switch that off; MaxRequestBody plays no part.
+// What is behind an interface counts as JSON writes it. The policy's Fingerprint may
+// switch that off; MaxRequestBody plays no part.
 //
 // Two processes that disagree about what counts, since one has a newer struct, take
 // a retry for the same request as long as that one has at most two fields more and the
 // retry does not set them; beyond that the answer is [ErrRecordUnreadable], never [ErrKeyReused].
+// A field that counts and is renamed or removed, or a tag that is moved, always does that
+// to retries over the change, until their records have expired: unlike HTTP routes, where
+// former fingerprints can be named, functions have no remedy.
 //
 // An operation is one function's on a guard: its name a second time, in Wrap or
 // [Weave], is an error. What the guard's own policy says for HTTP alone, such as Stream
@@ -40,14 +46,15 @@ import (
 // an error.
 //
 // Errors name the option, the policy's field, or the struct's field and the word that
-// is wrong. fn is not called. Safe for concurrent use, like what it returns.
+// is wrong, and what of the result's type the codec cannot record ([JSONCodec] says
+// what that is for JSON). fn is not called. Safe for concurrent use, like what it returns.
 func Wrap[In, Out any](
 	g *Guard, operation string, fn func(context.Context, In) (Out, error), opts ...OperationOption,
 ) (func(context.Context, In) (Out, error), error) {
 	if g == nil || fn == nil {
 		return nil, errors.New("idempotency: Wrap: the guard or the function is nil")
 	}
-	f, err := newOwnFunction(g, operation, reflect.TypeFor[In](), opts)
+	f, err := newOwnFunction(g, operation, signature{in: reflect.TypeFor[In](), out: reflect.TypeFor[Out]()}, opts)
 	if err != nil {
 		return nil, fmt.Errorf("idempotency: Wrap: operation %q: %w", operation, err)
 	}

@@ -31,7 +31,7 @@ func (j *job) protect(guard *idempotency.Guard) error {
 		Retention: min(max(2*j.every, time.Hour), 30*24*time.Hour),
 		Orphan:    idempotency.OrphanRerunUnmarked,
 		Wait:      time.Minute,
-	})
+	}, idempotency.GlobalScope()) // the jobs are nobody's but the program's
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func (j *job) loop(ctx context.Context, logger *slog.Logger) {
 // machine: all of them ask for the same.
 func (j *job) do(ctx context.Context, due period) (string, error) {
 	key := fmt.Sprintf("%s/%s", j.name, due.Begins.Format(time.RFC3339))
-	return j.run(idempotency.WithKey(idempotency.WithScope(ctx, "cron"), key), due)
+	return j.run(idempotency.WithKey(ctx, key), due)
 }
 
 // canTryAgain reports whether the period is still open: an outcome that is not known

@@ -1,5 +1,5 @@
 // Command payments is a small payment API whose effects happen once, however
-// often a request is sent. It is the pattern to copy: see routes in server.go for
+// often a request is sent. It is the pattern to copy: see routes in routes.go for
 // the order of the middleware, newGRPC in grpc.go for that of the interceptors,
 // effect in payments.go for what a handler does before it moves money, and drain
 // in drain.go for how an instance stops.

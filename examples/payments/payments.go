@@ -29,7 +29,9 @@ type refund struct {
 	Amount    int64  `json:"amount"`
 }
 
-// order is what a client asks to be paid.
+// order is what a client asks to be paid. It has no idempotency tags, nor have the
+// other requests: the key is in the header, the scope comes from authentication, and
+// all that a client says counts when a retry is compared.
 type order struct {
 	Amount      int64  `json:"amount"`
 	Currency    string `json:"currency"`

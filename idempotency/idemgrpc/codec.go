@@ -13,8 +13,8 @@ import (
 // Codec records the results of protected functions (see [idempotency.WithCodec]) as
 // protobuf messages, so that a result may change as a .proto file may: fields that an
 // older version did not know are empty in its records. The functions' result must be
-// a pointer to a generated message; of any other type Encode is an error, after which
-// the outcome counts as unknown. A nil message stays nil. Safe for concurrent use.
+// a pointer to a generated message: any other type is an error of Wrap and Weave, and of
+// Do before anything runs. A nil message stays nil. Safe for concurrent use.
 func Codec() idempotency.Codec { return protoCodec{} }
 
 // The first byte of a recorded result.
@@ -26,6 +26,18 @@ const (
 type protoCodec struct{}
 
 func (protoCodec) Name() string { return "proto/1" }
+
+// CheckType makes it an [idempotency.TypeChecker].
+func (protoCodec) CheckType(t reflect.Type) error {
+	if !isMessage(t) {
+		return fmt.Errorf("idemgrpc: %s is no pointer to a generated protobuf message", t)
+	}
+	return nil
+}
+
+func isMessage(t reflect.Type) bool {
+	return t.Kind() == reflect.Pointer && t.Implements(reflect.TypeFor[proto.Message]())
+}
 
 func (protoCodec) Encode(v any) ([]byte, error) {
 	slot, err := messageSlot(v)
@@ -61,7 +73,7 @@ func messageSlot(v any) (reflect.Value, error) {
 	if slot.Kind() == reflect.Pointer && !slot.IsNil() {
 		slot = slot.Elem()
 	}
-	if slot.Kind() != reflect.Pointer || !slot.CanSet() || !slot.Type().Implements(reflect.TypeFor[proto.Message]()) {
+	if !slot.CanSet() || !isMessage(slot.Type()) {
 		return slot, fmt.Errorf("idemgrpc: %T is no pointer to a result that is a generated protobuf message", v)
 	}
 	return slot, nil

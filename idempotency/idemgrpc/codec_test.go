@@ -64,7 +64,7 @@ func TestCodec_OfAProtectedFunction(t *testing.T) {
 	pay, err := idempotency.Wrap(guard, "pay", func(_ context.Context, in *wrapperspb.Int64Value) (*wrapperspb.StringValue, error) {
 		runs++
 		return wrapperspb.String("paid"), nil
-	}, idempotency.WithCodec(idemgrpc.Codec()))
+	}, idempotency.WithCodec(idemgrpc.Codec()), idempotency.ContextScope())
 	require.NoError(t, err)
 	ctx := idempotency.WithKey(idempotency.WithScope(t.Context(), "tenant"), "k")
 	for range 2 {
@@ -75,4 +75,31 @@ func TestCodec_OfAProtectedFunction(t *testing.T) {
 	assert.Equal(t, 1, runs)
 	_, err = pay(ctx, wrapperspb.Int64(8))
 	assert.ErrorIs(t, err, idempotency.ErrKeyReused)
+}
+
+func TestCodec_RefusesFunctionsWhoseResultIsNoMessageBeforeTheyRun(t *testing.T) {
+	t.Parallel()
+	records, err := memstore.New()
+	require.NoError(t, err)
+	guard, err := idempotency.New(records)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, guard.Shutdown(context.Background())) })
+	options := []idempotency.OperationOption{idempotency.WithCodec(idemgrpc.Codec()), idempotency.GlobalScope()}
+	const want = "the result cannot be recorded: idemgrpc: string is no pointer to a generated protobuf message"
+	pay := func(context.Context) (string, error) {
+		assert.Fail(t, "it ran")
+		return "", nil
+	}
+	_, err = idempotency.Wrap(guard, "pay", func(ctx context.Context, _ int) (string, error) { return pay(ctx) }, options...)
+	require.ErrorContains(t, err, want)
+	_, _, err = idempotency.Do(t.Context(), guard, idempotency.Request{Operation: "pay", Key: "k"}, pay, options...)
+	require.ErrorContains(t, err, want)
+	_, err = idempotency.NewAnswer(idemgrpc.Codec(), "text")
+	assert.ErrorContains(t, err, "string is no pointer to a generated protobuf message")
+	assert.Empty(t, guard.Operations())
+}
+
+func TestGlobalScopeIsThatOfFunctions(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, idempotency.GlobalScopeName, idemgrpc.GlobalScopeName)
 }

@@ -187,7 +187,8 @@ func TestOptionsOfMethodsAreForNothingElse(t *testing.T) {
 	} {
 		_, err := guard.Operation("POST /orders", option)
 		require.ErrorContains(t, err, `operation "POST /orders": idemgrpc.`+name+" is for idemgrpc.Method")
-		_, err = idempotency.Wrap(guard, "order", func(context.Context, struct{}) (int, error) { return 0, nil }, option)
+		_, err = idempotency.Wrap(guard, "order", func(context.Context, struct{}) (int, error) { return 0, nil },
+			idempotency.GlobalScope(), option)
 		require.ErrorContains(t, err, "idemgrpc."+name+" is for idemgrpc.Method")
 	}
 	assert.Empty(t, guard.Operations())

@@ -63,12 +63,32 @@ const (
 	usedByScopeField
 )
 
+// check says why an operation cannot have a use beside that which it has.
+func (u *operationUses) check(operation string, use operationUse) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.excludes(operation, use)
+}
+
 func (u *operationUses) take(operation string, use operationUse) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if err := u.excludes(operation, use); err != nil {
+		return err
+	}
+	if u.by == nil {
+		u.by = make(map[string]operationUse)
+	}
+	u.by[operation] = use
+	return nil
+}
+
+// excludes is called under the lock.
+func (u *operationUses) excludes(operation string, use operationUse) error {
 	was, taken := u.by[operation]
 	switch {
 	case !taken || was == use:
+		return nil
 	case was == usedByScopeField || use == usedByScopeField:
 		return fmt.Errorf("operation %q has a scope from the fields of its requests, so that neither Status nor "+
 			"ProtectByPath would find its records", operation)
@@ -76,11 +96,6 @@ func (u *operationUses) take(operation string, use operationUse) error {
 		return fmt.Errorf("operation %q cannot have both Status and ProtectByPath: "+
 			"by path, each method and path has records of its own", operation)
 	}
-	if u.by == nil {
-		u.by = make(map[string]operationUse)
-	}
-	u.by[operation] = use
-	return nil
 }
 
 // partFunc says which part of an operation a request is for, as

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"reflect"
+	"sync"
 
 	"github.com/reprise-go/reprise/idempotency"
 )
@@ -59,8 +60,44 @@ func isTimeoutHandler(handler http.Handler) bool {
 
 // misbuilt stands for a chain that cannot work, where it was given to a function
 // that cannot return an error. Without it, requests would be claimed first.
-func misbuilt(operation string, err error) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		http.Error(w, "idempotency: operation "+operation+": "+err.Error(), http.StatusInternalServerError)
-	})
+func (rt *route) misbuilt(err error) http.Handler {
+	what := "operation " + rt.op.Name() + ": " + err.Error()
+	rt.m.tell(what)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { rt.misplaced(w, r, what) })
+}
+
+// misplaced tells the developer of a mistake in the chain that cannot be found
+// at construction: middlewares do not know of each other.
+func (rt *route) misplaced(w http.ResponseWriter, r *http.Request, what string) {
+	rt.m.tell(what)
+	rt.prepare(w.Header(), r, markRejected)
+	http.Error(w, "idempotency: "+what, http.StatusInternalServerError)
+}
+
+// mistakes remember what has been logged. What is told names operations and types, and
+// nothing of a request, so that there are few. Safe for concurrent use.
+type mistakes struct {
+	mu   sync.Mutex
+	told map[string]bool
+}
+
+// isNew is true once for a text.
+func (m *mistakes) isNew(what string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.told[what] {
+		return false
+	}
+	if m.told == nil {
+		m.told = make(map[string]bool)
+	}
+	m.told[what] = true
+	return true
+}
+
+// tell logs a mistake once.
+func (m *Middleware) tell(what string) {
+	if m.mistakes.isNew(what) {
+		m.opts.logger.Error("idempotency: a mistake in the program; requests are answered with 500", "mistake", what)
+	}
 }

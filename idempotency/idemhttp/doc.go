@@ -9,7 +9,8 @@
 //	err = mw.Handle(mux, "PATCH /v1/payments/{id}", patchPayment,
 //		idempotency.Policy{Key: idempotency.KeyOptional})
 //
-// For other routers, [Middleware.Protect] returns a func(http.Handler) http.Handler.
+// For other routers, [Middleware.Wrap] protects one handler, and [Middleware.Protect]
+// returns a func(http.Handler) http.Handler.
 // [Middleware.Mount] mounts a whole table of routes, annotated by struct tags, and
 // [JSON] makes a handler of a function whose request struct says by its tags where
 // key and scope are. [Middleware.Routes] lists what is mounted.

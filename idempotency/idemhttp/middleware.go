@@ -3,6 +3,7 @@ package idemhttp
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -17,7 +18,8 @@ type Middleware struct {
 	former []fingerprinter
 	uses   operationUses
 
-	mounted mountedRoutes
+	mounted  mountedRoutes
+	mistakes mistakes
 }
 
 // New returns a middleware. A scope must be chosen: [Scope] or [GlobalScope].
@@ -26,7 +28,7 @@ func New(guard *idempotency.Guard, opts ...Option) (*Middleware, error) {
 	if guard == nil {
 		return nil, errors.New("idemhttp: the guard is nil")
 	}
-	o := options{keyHeaders: []string{"Idempotency-Key"}}
+	o := options{keyHeaders: []string{"Idempotency-Key"}, logger: slog.Default()}
 	for _, opt := range opts {
 		if opt == nil {
 			return nil, errors.New("idemhttp: a nil option")
@@ -88,50 +90,84 @@ type Mux interface {
 // two patterns are two operations, and a renamed route forgets its keys. A
 // pattern for a method that is never protected, such as GET, is an error unless
 // the policy is [idempotency.KeyOff]; so is a handler that is protected already,
-// or an [http.TimeoutHandler], which belongs outside. Policies are applied over
-// the guard's, left to right. Errors name the route and what is wrong, the
-// mux's own refusal of a pattern included.
+// or an [http.TimeoutHandler], which belongs outside; or one by [JSON] that asks for a
+// part of the path which the pattern does not have. Policies are applied over the
+// guard's, left to right. Errors name the route and what is wrong, the mux's own
+// refusal of a pattern included; then nothing is mounted and no operation registered.
+// A mux that would take a pattern twice, and forget the first handler, is not asked.
+//
+// Understood in the patterns of other routers are {id}, {id:[0-9]+}, and segments such
+// as :id, *rest and *.
 func (m *Middleware) Handle(mux Mux, pattern string, handler http.Handler, opts ...idempotency.OperationOption) error {
-	if mux == nil {
-		return fmt.Errorf("idemhttp: %s: the mux is nil", pattern)
+	wrong := func(err error) error { return fmt.Errorf("idemhttp: %s: %w", pattern, err) }
+	if err := checkMux(mux); err != nil {
+		return wrong(err)
 	}
-	if err := m.checkRoute(pattern, handler, m.guard.Policy().Override(saidIn(opts))); err != nil {
-		return fmt.Errorf("idemhttp: %s: %w", pattern, err)
+	if err := m.checkRoute(mux, pattern, handler, m.guard.Policy().Override(saidIn(opts))); err != nil {
+		return wrong(err)
 	}
 	if method, _, ok := strings.Cut(pattern, " "); ok && isSafe(method) && !keyOff(opts) {
-		return fmt.Errorf("idemhttp: %s: %s is never protected: mount it on the mux itself", pattern, method)
+		return wrong(fmt.Errorf("%s is never protected: mount it on the mux itself", method))
 	}
-	if err := m.handle(mux, pattern, pattern, handler, opts); err != nil {
-		return fmt.Errorf("idemhttp: %s: %w", pattern, err)
+	if err := m.checkOperation(pattern, pattern, handler, opts); err != nil {
+		return wrong(err)
 	}
-	return nil
+	if err := m.checkFree(mux, []string{pattern})[0]; err != nil {
+		return wrong(err)
+	}
+	return m.mountAll(mux, []mounting{{pattern, pattern, handler, opts, wrong}})
 }
 
-// handle mounts a handler that has been checked.
-func (m *Middleware) handle(
-	mux Mux, pattern, operation string, handler http.Handler, opts []idempotency.OperationOption,
+// checkOperation finds out, without registering it, what is wrong with an operation
+// for a handler. The pattern is "" where nobody knows it.
+func (m *Middleware) checkOperation(
+	operation, pattern string, handler http.Handler, opts []idempotency.OperationOption,
 ) error {
-	protect, err := m.protection(operation, noParts, opts)
-	if err != nil {
+	if _, err := m.checkPolicy(saidIn(opts)); err != nil {
 		return err
 	}
-	if err := tryHandle(mux, pattern, protect(handler)); err != nil {
+	if err := m.guard.CheckOperation(operation, withReplays(opts)...); err != nil {
 		return err
 	}
-	op, _ := m.guard.Registered(operation)
-	m.mounted.add(mountedRoute{pattern: pattern, op: op})
+	if taken, ok := m.mounted.patternOf(operation); ok && pattern != "" && taken != pattern {
+		return fmt.Errorf("its operation %q is that of the route %q already", operation, taken)
+	}
+	if typed, ok := handler.(typedHandler); ok && hasScopeField(typed) {
+		return m.uses.check(operation, usedByScopeField)
+	}
 	return nil
 }
 
-// tryHandle makes an error of a mux's panic about a pattern.
-func tryHandle(mux Mux, pattern string, handler http.Handler) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("the mux refuses it: %v", p)
-		}
-	}()
-	mux.Handle(pattern, handler)
-	return nil
+// Wrap protects one handler, for any router, and finds at once what is wrong with the
+// two together: where a handler is at hand, prefer it to [Middleware.Protect], whose
+// function has nobody to return that error to.
+//
+//	create, err := mw.Wrap("payments.create", idemhttp.JSON(createPayment), policy)
+//	router.Post("/payments", create.ServeHTTP)
+//
+// Errors are those of [Middleware.Handle] but for the pattern's, which Wrap does not
+// know: whether the path has what a request of [JSON] asks of it is seen when the first
+// one comes ([PathValue]). Where there is an error, no operation has been registered.
+// What else holds is said at Protect.
+func (m *Middleware) Wrap(
+	operation string, handler http.Handler, opts ...idempotency.OperationOption,
+) (http.Handler, error) {
+	wrong := func(err error) (http.Handler, error) { return nil, fmt.Errorf("idemhttp: %s: %w", operation, err) }
+	if err := checkChain(handler, m.guard.Policy().Override(saidIn(opts))); err != nil {
+		return wrong(err)
+	}
+	if err := m.checkOperation(operation, "", handler, opts); err != nil {
+		return wrong(err)
+	}
+	rt, err := m.newRoute(operation, noParts, opts)
+	if err != nil {
+		return wrong(err)
+	}
+	wrapped, err := rt.with(handler)
+	if err != nil {
+		return wrong(err)
+	}
+	return wrapped, nil
 }
 
 // Protect returns a middleware for an operation of that name, for any router.
@@ -140,9 +176,11 @@ func tryHandle(mux Mux, pattern string, handler http.Handler) (err error) {
 // fingerprint as the middleware sees it, so mount it inside whatever rewrites
 // paths only if different paths may not collide by that.
 //
-// The returned function cannot return an error. Around a handler that
-// [Middleware.Handle] would refuse, every request is answered with 500 and the
-// reason.
+// It is for chains that a router puts together, and whose last handler nobody has at
+// hand. The returned function cannot return an error. Around a handler that
+// [Middleware.Wrap] would refuse, that is logged once ([Logger]), when the chain is
+// made, and every request is answered with 500 and the reason, under the mark
+// rejected. Wrap and [Middleware.Handle] have it as an error.
 func (m *Middleware) Protect(
 	operation string, opts ...idempotency.OperationOption,
 ) (func(http.Handler) http.Handler, error) {
@@ -152,29 +190,34 @@ func (m *Middleware) Protect(
 func (m *Middleware) protect(
 	operation string, part partFunc, opts []idempotency.OperationOption,
 ) (func(http.Handler) http.Handler, error) {
-	protect, err := m.protection(operation, part, opts)
+	rt, err := m.newRoute(operation, part, opts)
 	if err != nil {
 		return nil, fmt.Errorf("idemhttp: %s: %w", operation, err)
 	}
-	return protect, nil
+	return rt.around, nil
 }
 
-// protection is protect without the operation's name in its errors.
-func (m *Middleware) protection(
+// newRoute registers an operation. The route has no handler yet.
+func (m *Middleware) newRoute(
 	operation string, part partFunc, opts []idempotency.OperationOption,
-) (func(http.Handler) http.Handler, error) {
+) (*route, error) {
 	// Before the operation is registered: a mistake can be put right then.
 	fingerprinter, err := m.checkPolicy(saidIn(opts))
 	if err != nil {
 		return nil, err
 	}
-	op, err := m.guard.Operation(operation, append(slices.Clone(opts), idempotency.Replays(answerCodec, checkAnswer))...)
+	op, err := m.guard.Operation(operation, withReplays(opts)...)
 	if err != nil {
 		return nil, err
 	}
 	rt := (&route{m: m, live: op, fingerprinter: fingerprinter, part: part}).now()
 	rt.recorded = recordedHeaders(append(slices.Clone(m.opts.headers), rt.policy.Headers...))
-	return rt.around, nil
+	return rt, nil
+}
+
+// withReplays adds what this transport can replay.
+func withReplays(opts []idempotency.OperationOption) []idempotency.OperationOption {
+	return append(slices.Clone(opts), idempotency.Replays(answerCodec, checkAnswer))
 }
 
 // checkPolicy finds what is wrong with an operation's policy for this transport,

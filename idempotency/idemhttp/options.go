@@ -3,6 +3,7 @@ package idemhttp
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -25,6 +26,8 @@ type options struct {
 	writeError   ErrorWriter
 	replayGuard  ReplayGuardFunc
 	former       []idempotency.Policy
+	pathValue    func(r *http.Request, name string) string // nil: [http.Request.PathValue] alone
+	logger       *slog.Logger
 }
 
 // globalScope is one scope for all callers. It is no possible tenant's name by
@@ -141,6 +144,43 @@ func WriteErrors(write ErrorWriter) Option {
 			return errors.New("WriteErrors: the function is nil")
 		}
 		o.writeError = write
+		return nil
+	}
+}
+
+// PathValue says how a part of the path is found on a router that does not fill
+// [http.Request.PathValue], for the fields of requests to [JSON] that are tagged
+// path:"id". Asked is where PathValue of the request itself has nothing. Many routers
+// have just such a function:
+//
+//	idemhttp.New(guard, idemhttp.Scope(tenant), idemhttp.PathValue(chi.URLParam))
+//
+// Without a value for such a field no request is claimed and no function runs: it is
+// answered with 500, and the reason is logged once ([Logger]). An empty value is none,
+// but for a {name...} of [http.ServeMux], which may stand for nothing. The function may
+// be called at once for different requests.
+func PathValue(find func(r *http.Request, name string) string) Option {
+	return func(o *options) error {
+		switch {
+		case find == nil:
+			return errors.New("PathValue: the function is nil")
+		case o.pathValue != nil:
+			return errors.New("PathValue is given twice")
+		}
+		o.pathValue = find
+		return nil
+	}
+}
+
+// Logger sets the logger for mistakes in the program that a request has brought to
+// light, or a chain that nobody can return an error for ([Middleware.Protect]). Each is
+// logged once. Default [slog.Default].
+func Logger(l *slog.Logger) Option {
+	return func(o *options) error {
+		if l == nil {
+			return errors.New("Logger: the logger is nil")
+		}
+		o.logger = l
 		return nil
 	}
 }

@@ -1,11 +1,6 @@
 package idemhttp
 
-import (
-	"slices"
-	"sync"
-
-	"github.com/reprise-go/reprise/idempotency"
-)
+import "github.com/reprise-go/reprise/idempotency"
 
 // Route is a route that a [Middleware] has mounted.
 type Route struct {
@@ -25,8 +20,8 @@ type Route struct {
 
 // Routes returns what [Middleware.Handle] and [Middleware.Mount] have mounted, in
 // that order: for a start-up log, a page for operators, or a test that holds a
-// service to what it should protect. Routes of [Middleware.Protect] are mounted
-// by somebody else, and not among them. Safe for concurrent use.
+// service to what it should protect. What [Middleware.Protect] and [Middleware.Wrap]
+// make is mounted by somebody else, and not among them. Safe for concurrent use.
 func (m *Middleware) Routes() []Route {
 	mounted := m.mounted.list()
 	routes := make([]Route, len(mounted))
@@ -34,39 +29,4 @@ func (m *Middleware) Routes() []Route {
 		routes[i] = r.route()
 	}
 	return routes
-}
-
-// mountedRoute is a pattern and what protects it, nil if nothing does.
-type mountedRoute struct {
-	pattern string
-	op      *idempotency.Operation
-}
-
-func (r mountedRoute) route() Route {
-	if r.op == nil {
-		return Route{Pattern: r.pattern}
-	}
-	policy := r.op.Policy()
-	return Route{
-		Pattern: r.pattern, Operation: r.op.Name(), Policy: policy,
-		Protected: policy.Key == idempotency.KeyRequired || policy.Key == idempotency.KeyOptional,
-	}
-}
-
-// mountedRoutes is the list behind [Middleware.Routes]. Safe for concurrent use.
-type mountedRoutes struct {
-	mu  sync.Mutex
-	all []mountedRoute
-}
-
-func (l *mountedRoutes) add(route mountedRoute) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.all = append(l.all, route)
-}
-
-func (l *mountedRoutes) list() []mountedRoute {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Clone(l.all)
 }

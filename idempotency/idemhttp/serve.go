@@ -31,6 +31,10 @@ type route struct {
 // ServeHTTP answers from the record, or runs the handler, or refuses.
 func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rt = rt.now()
+	if err := rt.plan.checkPath(r, rt.m.opts.pathValue); err != nil {
+		rt.misplaced(w, r, "operation "+rt.op.Name()+": "+err.Error())
+		return
+	}
 	switch {
 	case !protectable(r) || rt.policy.Key == idempotency.KeyOff:
 		rt.ignore(w, r)
@@ -102,7 +106,7 @@ func (rt *route) ignore(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set(headerStatus, markIgnored)
 		}
 	}
-	if rt.typed != nil {
+	if rt.mayDecode() {
 		r = r.WithContext(rt.allowing(r.Context()))
 	}
 	rt.next.ServeHTTP(w, r)
@@ -112,7 +116,7 @@ func (rt *route) ignore(w http.ResponseWriter, r *http.Request) {
 func (rt *route) unkeyed(w http.ResponseWriter, body *requestBody) {
 	w.Header().Set(headerStatus, markIgnored)
 	given := body.request()
-	if rt.typed != nil {
+	if rt.mayDecode() {
 		given = given.WithContext(rt.allowing(given.Context()))
 	}
 	defer discardForm(given, body.r)
@@ -202,7 +206,7 @@ func (rt *route) protect(w http.ResponseWriter, r *http.Request, key string, unr
 			// After a panic, too: what the handler left running must not write
 			// to a response that is over.
 			defer c.finish(rt.recorded)
-			ctx = request.enter(rt.mount(r, key).in(rt.part(r)).enter(ctx))
+			ctx = rt.handing(request, rt.mount(r, key).in(rt.part(r)).enter(ctx))
 			given := withBody(r.WithContext(ctx), body)
 			// Here, and not once the client is answered: the handler has returned.
 			defer discardForm(given, r)
@@ -285,13 +289,6 @@ func (rt *route) call(r *http.Request, scope, key string, body []byte, request t
 		FingerprintBy: fingerprints.by,
 		MayReplay:     rt.mayReplay(r, body),
 	}
-}
-
-// misplaced tells the developer of a mistake in the chain that cannot be found
-// at construction: middlewares do not know of each other.
-func (rt *route) misplaced(w http.ResponseWriter, r *http.Request, what string) {
-	rt.prepare(w.Header(), r, markRejected)
-	http.Error(w, "idempotency: "+what, http.StatusInternalServerError)
 }
 
 // answer says what the handler's response means for the record.

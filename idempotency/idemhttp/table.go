@@ -3,7 +3,6 @@ package idemhttp
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 
 	"github.com/reprise-go/reprise/idempotency"
@@ -43,14 +42,20 @@ import (
 // that are neither handlers nor have routes in them are left alone; structs with routes
 // in a slice, an array or a map are an error.
 //
-// Everything is checked before anything is mounted. The errors of all fields are
-// joined; each names Type.Field, and the word that is wrong with the nearest
-// valid one. Only patterns that are on the mux already, operations that the guard
-// knows with another policy, and options that are no policies, are found when some
-// routes may have been mounted. Mount is for the start of a program, before requests are served.
+// Everything is checked before anything is mounted: with an error, nothing is mounted
+// and no operation registered, so that the table can be put right and mounted again.
+// The errors of all fields are joined; each names Type.Field, and the word that is
+// wrong with the nearest valid one. What is wrong between this table and what has been
+// mounted before is found as well: an operation's name under another pattern, a pattern
+// that is on the mux. Only what the mux itself must refuse is not told before it is
+// asked (on a [http.ServeMux], a pattern that overlaps in part with one that is there);
+// the routes before that one then answer 404 until the table is mounted. Mount is for
+// the start of a program, before requests are served.
+//
+// On other routers, patterns are understood as [Middleware.Handle] says.
 func (m *Middleware) Mount(mux Mux, table any, opts ...MountOption) error {
-	if mux == nil {
-		return errors.New("idemhttp: Mount: the mux is nil")
+	if err := checkMux(mux); err != nil {
+		return fmt.Errorf("idemhttp: Mount: %w", err)
 	}
 	o, err := newMountOptions(opts)
 	if err != nil {
@@ -63,12 +68,11 @@ func (m *Middleware) Mount(mux Mux, table any, opts ...MountOption) error {
 	if err := errors.Join(o.apply(routes), m.checkTable(mux, routes, o)); err != nil {
 		return err
 	}
-	for _, r := range routes {
-		if err := m.mountField(mux, r); err != nil {
-			return err
-		}
+	all := make([]mounting, len(routes))
+	for i, r := range routes {
+		all[i] = r.mounting()
 	}
-	return nil
+	return m.mountAll(mux, all)
 }
 
 // MountOption configures [Middleware.Mount].
@@ -146,23 +150,14 @@ func (o mountOptions) apply(routes []*tableRoute) error {
 
 // checkTable finds what is wrong with the routes, each by itself and together.
 func (m *Middleware) checkTable(mux Mux, routes []*tableRoute, o mountOptions) error {
-	errs := []error{checkNames(routes)}
-	for _, r := range routes {
-		errs = append(errs, m.checkField(r, o))
+	errs, patterns := []error{checkNames(routes)}, make([]string, len(routes))
+	for i, r := range routes {
+		errs = append(errs, m.checkField(mux, r, o))
+		patterns[i] = r.pattern
 	}
-	if _, standard := mux.(*http.ServeMux); standard {
-		errs = append(errs, checkPatterns(routes))
-	}
-	return errors.Join(errs...)
-}
-
-// checkPatterns mounts the routes where nobody asks for them.
-func checkPatterns(routes []*tableRoute) error {
-	var errs []error
-	rehearsal := http.NewServeMux()
-	for _, r := range routes {
-		if err := tryHandle(rehearsal, r.pattern, http.NotFoundHandler()); err != nil {
-			errs = append(errs, r.wrong("%w", err))
+	for i, err := range m.checkFree(mux, patterns) {
+		if err != nil {
+			errs = append(errs, routes[i].wrong("%w", err))
 		}
 	}
 	return errors.Join(errs...)
@@ -183,7 +178,7 @@ func checkNames(routes []*tableRoute) error {
 	return errors.Join(errs...)
 }
 
-func (m *Middleware) checkField(r *tableRoute, o mountOptions) error {
+func (m *Middleware) checkField(mux Mux, r *tableRoute, o mountOptions) error {
 	said := r.said()
 	switch {
 	case r.safe() && r.mustProtect():
@@ -198,28 +193,16 @@ func (m *Middleware) checkField(r *tableRoute, o mountOptions) error {
 	if err := policy.Validate(); err != nil {
 		return r.wrong("%w", err)
 	}
-	if _, err := m.checkPolicy(said); err != nil {
-		return r.wrong("%w", err)
-	}
 	if !r.declared() {
 		policy.Key = idempotency.KeyOff
 	}
-	if err := m.checkRoute(r.pattern, r.handler, policy); err != nil {
+	if err := m.checkRoute(mux, r.pattern, r.handler, policy); err != nil {
 		return r.wrong("%w", err)
 	}
-	return nil
-}
-
-// mountField mounts a checked route.
-func (m *Middleware) mountField(mux Mux, r *tableRoute) error {
 	if !r.declared() {
-		if err := tryHandle(mux, r.pattern, r.handler); err != nil {
-			return r.wrong("%w", err)
-		}
-		m.mounted.add(mountedRoute{pattern: r.pattern})
 		return nil
 	}
-	if err := m.handle(mux, r.pattern, r.operation, r.handler, r.allOptions()); err != nil {
+	if err := m.checkOperation(r.operation, r.pattern, r.handler, r.allOptions()); err != nil {
 		return r.wrong("%w", err)
 	}
 	return nil

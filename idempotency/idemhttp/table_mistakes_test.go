@@ -295,6 +295,33 @@ func TestMount_WrongTablesAreFoundAtConstruction(t *testing.T) {
 			}{groupRoutes{noop}}, nil,
 			`idemhttp: table.Admin: there is no tag "idempotncy"; the nearest is "idempotency"`,
 		},
+		{
+			"a tag in capitals", struct {
+				Create http.HandlerFunc `ROUTE:"POST /a" idempotency:"required"`
+			}{noop}, nil,
+			`idemhttp: table.Create: there is no tag "ROUTE"; the nearest is "route"`,
+		},
+
+		// with others
+		{
+			"one pattern for two routes", struct {
+				Create http.HandlerFunc `route:"POST /a" operation:"a" idempotency:"required"`
+				Other  http.HandlerFunc `route:"POST /a" operation:"a" idempotency:"required"`
+			}{noop, noop}, nil,
+			`idemhttp: table.Other: the mux refuses it: pattern "POST /a" conflicts with "POST /a", which stands before it`,
+		},
+		{
+			"a part of the path that the route does not have", struct {
+				Create http.Handler `route:"POST /a/{payment}" idempotency:"off"`
+			}{typed[otherPath]()}, nil,
+			`idemhttp: table.Create: otherPath.ID: path:"paiment": the route has no {paiment}; the nearest is {payment}`,
+		},
+		{
+			"a part of the path, and nothing protects it", struct {
+				Read http.Handler `route:"GET /a"`
+			}{typed[otherPath]()}, nil,
+			`idemhttp: table.Read: otherPath.ID: path:"paiment": the route has no {paiment}`,
+		},
 
 		// options
 		{"nil option", &groupRoutes{noop}, []idemhttp.MountOption{nil}, "idemhttp: Mount: a nil option"},
@@ -312,9 +339,12 @@ func TestMount_WrongTablesAreFoundAtConstruction(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			mw, mux := newMiddleware(t), http.NewServeMux()
-			require.EqualError(t, mw.Mount(mux, tt.table, tt.opts...), tt.want)
+			guard := newGuardFor(t)
+			mw, err := idemhttp.New(guard, idemhttp.GlobalScope())
+			require.NoError(t, err)
+			require.EqualError(t, mw.Mount(http.NewServeMux(), tt.table, tt.opts...), tt.want)
 			assert.Empty(t, mw.Routes(), "nothing is mounted")
+			assert.Empty(t, guard.Operations(), "nor registered")
 		})
 	}
 }

@@ -54,6 +54,18 @@ func (r *tableRoute) mustProtect() bool {
 	return r.declared() && r.said().Key != idempotency.KeyOff
 }
 
+// mounting is what the table says, once it has been checked.
+func (r *tableRoute) mounting() mounting {
+	m := mounting{
+		pattern: r.pattern, handler: r.handler, opts: r.allOptions(),
+		wrong: func(err error) error { return r.wrong("%w", err) },
+	}
+	if r.declared() {
+		m.operation = r.operation
+	}
+	return m
+}
+
 func saidNothing(p idempotency.Policy) bool {
 	return reflect.DeepEqual(p, idempotency.Policy{})
 }

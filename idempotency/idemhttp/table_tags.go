@@ -6,11 +6,11 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/reprise-go/reprise/idempotency"
 	"github.com/reprise-go/reprise/internal/nearest"
+	"github.com/reprise-go/reprise/internal/tagged"
 )
 
 // The tags of a table's fields.
@@ -41,43 +41,8 @@ func readTableTags(f reflect.StructField) (tableTags, error) {
 	if t.hasPolicy && strings.TrimSpace(t.policy) == "" {
 		return t, errors.New(`idempotency: the tag says nothing: say "required", "optional" or "off", or leave it out`)
 	}
-	return t, checkTagNames(f.Tag)
+	return t, tagged.CheckTag(f.Tag, tagRoute, tagOperation)
 }
-
-func checkTagNames(tag reflect.StructTag) error {
-	names, ok := tagNames(string(tag))
-	if !ok {
-		return fmt.Errorf("the tag %s is not in the form name:\"value\", so that Go does not read it", "`"+string(tag)+"`")
-	}
-	known := []string{tagRoute, tagPolicy, tagOperation}
-	for i, name := range names {
-		likely := nearest.Word(name, known)
-		switch {
-		case slices.Contains(names[:i], name):
-			return fmt.Errorf("the tag %q is there twice", name)
-		case !slices.Contains(known, name) && nearest.Distance(name, likely) <= 2:
-			return fmt.Errorf("there is no tag %q; the nearest is %q", name, likely)
-		}
-	}
-	return nil
-}
-
-// tagNames returns the names in a struct tag, or false if the tag is not in the
-// form that [reflect.StructTag] describes.
-func tagNames(tag string) (names []string, ok bool) {
-	for tag = strings.TrimLeft(tag, " "); tag != ""; tag = strings.TrimLeft(tag, " ") {
-		name, rest, found := strings.Cut(tag, ":")
-		quoted, err := strconv.QuotedPrefix(rest)
-		if !found || err != nil || rest[0] != '"' || name == "" || strings.ContainsFunc(name, notInTagName) {
-			return nil, false
-		}
-		names = append(names, name)
-		tag = rest[len(quoted):]
-	}
-	return names, true
-}
-
-func notInTagName(r rune) bool { return r <= ' ' || r == '"' || r == 0x7f }
 
 func (t tableTags) parsePolicy() (idempotency.Policy, error) {
 	if !t.hasPolicy {

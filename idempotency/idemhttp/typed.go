@@ -12,8 +12,8 @@ import (
 
 // JSON makes a handler of a function from a struct to an answer. The tags of the
 // struct say where its members come from and, once the handler is mounted by
-// [Middleware.Handle], [Middleware.Mount] or [Middleware.Protect], where key and
-// scope are and what counts when a retry is compared:
+// [Middleware.Handle], [Middleware.Mount], [Middleware.Wrap] or [Middleware.Protect],
+// where key and scope are and what counts when a retry is compared:
 //
 //		type CreatePayment struct {
 //			RequestID string `json:"request_id" idempotency:"key"`
@@ -63,8 +63,9 @@ import (
 // as for any handler.
 //
 // What is wrong with the struct or the options is an error of whatever mounts the
-// handler; without such, every request is answered with 500 and the reason. A
-// middleware between JSON and what mounts it hides the tags: then requests to a
+// handler ([Middleware.Protect] only logs it); without such, every request is answered
+// with 500 and the reason. So is one whose path has no value for a field, because the
+// router does not fill [http.Request.PathValue]: see [PathValue]. A middleware between JSON and what mounts it hides the tags: then requests to a
 // struct with key or scope get 500, and the handler does not run. Without any
 // middleware of this package, the handler serves unprotected.
 //
@@ -108,8 +109,8 @@ func (h *jsonHandler[Req, Resp]) ServeHTTP(w http.ResponseWriter, r *http.Reques
 		http.Error(w, "idempotency: "+h.wrong.Error(), http.StatusInternalServerError)
 		return
 	}
-	if h.hidden(r.Context()) {
-		http.Error(w, "idempotency: "+errHidden.Error(), http.StatusInternalServerError)
+	if err := h.misplaced(r); err != nil {
+		http.Error(w, "idempotency: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
 	value, err := h.value(w, r)
@@ -143,15 +144,15 @@ func (h *jsonHandler[Req, Resp]) value(w http.ResponseWriter, r *http.Request) (
 	if given, ok := h.given(r.Context()); ok {
 		return given.value, given.err
 	}
-	allowed, _ := r.Context().Value(bodyLimitKey{}).(int64)
-	body, err := readBody(w, r, max(h.opts.maxBody, allowed))
+	with := mountedIn(r.Context())
+	body, err := readBody(w, r, max(h.opts.maxBody, with.maxBody))
 	if errors.Is(err, errBodyTooLarge) {
 		return reflect.Value{}, statusError{http.StatusRequestEntityTooLarge, err}
 	}
 	if err != nil {
 		return reflect.Value{}, badRequest(err, "The body could not be read to its end.")
 	}
-	return h.requests.decode(r, body)
+	return h.requests.decode(r, body, with.pathValue)
 }
 
 // given returns what the middleware has decoded for this handler.
@@ -160,12 +161,24 @@ func (h *jsonHandler[Req, Resp]) given(ctx context.Context) (typedRequest, bool)
 	return request, ok && request.plan == h.requests
 }
 
-// hidden reports whether the request is protected by a middleware that has not
-// seen this handler's tags.
+// misplaced says why a request cannot be served where the handler is mounted. What it
+// was given is as it should be.
+func (h *jsonHandler[Req, Resp]) misplaced(r *http.Request) error {
+	if _, given := h.given(r.Context()); given {
+		return nil
+	}
+	if h.hidden(r.Context()) {
+		tellOuter(r.Context(), errHidden.Error())
+		return errHidden
+	}
+	return h.requests.checkPath(r, mountedIn(r.Context()).pathValue)
+}
+
+// hidden reports whether a request that was not given is protected by a middleware
+// that has not seen this handler's tags.
 func (h *jsonHandler[Req, Resp]) hidden(ctx context.Context) bool {
 	_, protected := idempotency.FromContext(ctx)
-	_, given := h.given(ctx)
-	return protected && !given && (h.requests.tags.HasKey() || h.requests.tags.HasScope())
+	return protected && (h.requests.tags.HasKey() || h.requests.tags.HasScope())
 }
 
 // errHidden is told at the first request: a chain cannot be looked through.

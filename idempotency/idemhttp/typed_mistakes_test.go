@@ -62,6 +62,15 @@ type (
 			ID string `path:"id" json:"-"`
 		}
 	}
+	misspeltPlace struct {
+		ID string `pth:"id" json:"-"`
+	}
+	misspeltQuery struct {
+		Page int `Query:"page" json:"-"`
+	}
+	twoPaths struct {
+		ID string `path:"id" path:"payment" json:"-"` //nolint:staticcheck // that is the mistake
+	}
 	otherPath struct {
 		ID string `path:"paiment" json:"-"`
 	}
@@ -120,6 +129,9 @@ func TestJSON_WrongRequestStructsAreFoundAtConstruction(t *testing.T) {
 		{"from path and body", typed[pathInBody](), `JSON: pathInBody.ID: path:"id": the body could set it, too: say json:"-"`},
 		{"from path and query", typed[pathAndQuery](), `JSON: pathAndQuery.ID: path and query: a value comes from one place`},
 		{"no text", typed[floatPath](), `JSON: floatPath.ID: path:"id": float64 cannot be read from text: it must be a string, an integer, a bool, or an encoding.TextUnmarshaler`},
+		{"a misspelt place", typed[misspeltPlace](), `JSON: misspeltPlace.ID: there is no tag "pth"; the nearest is "path"`},
+		{"a place in capitals", typed[misspeltQuery](), `JSON: misspeltQuery.Page: there is no tag "Query"; the nearest is "query"`},
+		{"a place twice", typed[twoPaths](), `JSON: twoPaths.ID: the tag "path" is there twice`},
 		{"unexported place", typed[hiddenPath](), `JSON: hiddenPath.id: path:"id": the field is not exported`},
 		{"a place below", typed[pathBelow](), `JSON: pathBelow.Card.ID: path and query are for the fields of the request itself`},
 		{"no function", idemhttp.JSON[plain, plain](nil), `JSON: the function is nil`},

@@ -90,17 +90,14 @@ func setterOf(t reflect.Type) func(reflect.Value, string) error {
 }
 
 // read sets the field of v. What the request does not have stays zero.
-func (p placeField) read(r *http.Request, v reflect.Value) error {
-	text, given := r.PathValue(p.name), true
+func (p placeField) read(r *http.Request, v reflect.Value, find func(*http.Request, string) string) error {
+	text, given := p.inPath(r, find), true
 	if p.kind == placeQuery {
 		values := r.URL.Query()[p.name]
 		if len(values) > 1 {
 			return badRequest(nil, "The query has %q more than once.", p.name)
 		}
-		text, given = "", len(values) == 1
-		if given {
-			text = values[0]
-		}
+		text, given = strings.Join(values, ""), len(values) == 1
 	}
 	if !given {
 		return nil
@@ -109,6 +106,19 @@ func (p placeField) read(r *http.Request, v reflect.Value) error {
 		return badRequest(err, "The value of %q in the %s is not allowed.", p.name, p.kind)
 	}
 	return nil
+}
+
+// inPath returns what the router has for the field; "" if nothing, or if the field is
+// not from the path. find may be nil.
+func (p placeField) inPath(r *http.Request, find func(*http.Request, string) string) string {
+	if p.kind != placePath {
+		return ""
+	}
+	text := r.PathValue(p.name)
+	if text == "" && find != nil {
+		text = find(r, p.name)
+	}
+	return text
 }
 
 // fieldAt returns a field, and makes the embedded structs on the way to it.

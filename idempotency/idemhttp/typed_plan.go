@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
-	"strings"
 
 	"github.com/reprise-go/reprise/internal/nearest"
 	"github.com/reprise-go/reprise/internal/tagged"
@@ -47,6 +46,10 @@ func (p *requestPlan) readPlaces() error {
 	var errs []error
 	for _, f := range reflect.VisibleFields(p.of) {
 		name := typeName(p.of) + "." + f.Name
+		if err := tagged.CheckTag(f.Tag, placePath, placeQuery); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			continue
+		}
 		place, found, err := newPlaceField(f)
 		switch {
 		case err != nil:
@@ -87,8 +90,8 @@ func typeName(t reflect.Type) string {
 
 // checkPattern finds fields that ask for a part of the path which the pattern
 // does not have.
-func (p *requestPlan) checkPattern(pattern string) error {
-	names := wildcards(pattern)
+func (p *requestPlan) checkPattern(pattern string, standard bool) error {
+	names := wildcards(pattern, standard)
 	var errs []error
 	for _, place := range p.places {
 		if place.kind != placePath || slices.Contains(names, place.name) {
@@ -104,24 +107,30 @@ func (p *requestPlan) checkPattern(pattern string) error {
 	return errors.Join(errs...)
 }
 
-// wildcards returns the names in a pattern of [http.ServeMux].
-func wildcards(pattern string) []string {
-	var names []string
-	for {
-		_, rest, found := strings.Cut(pattern, "{")
-		name, after, ended := strings.Cut(rest, "}")
-		if !found || !ended {
-			return names
-		}
-		names = append(names, strings.TrimSuffix(name, "..."))
-		pattern = after
+// checkPath finds a field whose value the router does not give, because it does not
+// fill what is asked, or because the route has no such part. A handler that ran with
+// an empty one would take all requests for one thing's.
+func (p *requestPlan) checkPath(r *http.Request, find func(*http.Request, string) string) error {
+	if p == nil {
+		return nil
 	}
+	for _, place := range p.places {
+		if place.kind == placePath && place.inPath(r, find) == "" && !mayBeEmpty(r.Pattern, place.name) {
+			return fmt.Errorf(`JSON: %s.%s: path:"%s": the router gives no value for it: `+
+				`the route must have such a part, and idemhttp.PathValue say how the router is asked for it`,
+				typeName(p.of), place.field, place.name)
+		}
+	}
+	return nil
 }
 
-// decode makes a value of a request. The value is a pointer to the plan's struct.
+// decode makes a value of a request that has passed checkPath. The value is a pointer
+// to the plan's struct.
 //
 // Errors are *requestError.
-func (p *requestPlan) decode(r *http.Request, body []byte) (reflect.Value, error) {
+func (p *requestPlan) decode(
+	r *http.Request, body []byte, find func(*http.Request, string) string,
+) (reflect.Value, error) {
 	v := reflect.New(p.of)
 	if len(body) > 0 || p.body {
 		if err := decodeStrictly(body, v.Interface()); err != nil {
@@ -129,7 +138,7 @@ func (p *requestPlan) decode(r *http.Request, body []byte) (reflect.Value, error
 		}
 	}
 	for _, place := range p.places {
-		if err := place.read(r, v.Elem()); err != nil {
+		if err := place.read(r, v.Elem(), find); err != nil {
 			return v, err
 		}
 	}

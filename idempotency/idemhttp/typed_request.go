@@ -42,7 +42,7 @@ func checkTyped(next http.Handler, policy idempotency.Policy) error {
 
 // checkRoute finds what is wrong with a handler, under its whole policy, for a
 // pattern.
-func (m *Middleware) checkRoute(pattern string, handler http.Handler, policy idempotency.Policy) error {
+func (m *Middleware) checkRoute(mux Mux, pattern string, handler http.Handler, policy idempotency.Policy) error {
 	if err := checkChain(handler, policy); err != nil {
 		return err
 	}
@@ -54,35 +54,50 @@ func (m *Middleware) checkRoute(pattern string, handler http.Handler, policy ide
 	if err != nil {
 		return err
 	}
-	return plan.checkPattern(pattern)
+	_, standard := mux.(*http.ServeMux)
+	return plan.checkPattern(pattern, standard)
 }
 
-// around returns the route with a handler.
+func hasScopeField(typed typedHandler) bool {
+	plan, err := typed.plan()
+	return err == nil && plan.tags.HasScope()
+}
+
+// around returns the route with a handler, or what tells why there is none.
 func (rt *route) around(next http.Handler) http.Handler {
+	handler, err := rt.with(next)
+	if err != nil {
+		return rt.misbuilt(err)
+	}
+	return handler
+}
+
+// with returns the route with a handler.
+func (rt *route) with(next http.Handler) (http.Handler, error) {
 	if err := checkChain(next, rt.policy); err != nil {
-		return misbuilt(rt.op.Name(), err)
+		return nil, err
 	}
 	own := *rt
 	own.next = next
 	typed, ok := next.(typedHandler)
 	if !ok {
-		return &own
+		return &own, nil
 	}
 	plan, err := typed.plan()
 	if err != nil {
-		return misbuilt(rt.op.Name(), err)
+		return nil, err
 	}
 	if plan.tags.HasScope() {
 		if err := rt.m.uses.take(rt.op.Name(), usedByScopeField); err != nil {
-			return misbuilt(rt.op.Name(), err)
+			return nil, err
 		}
 	}
 	own.typed, own.plan = typed, plan
 	own.fingerprinter, err = rt.fingerprinter.forTyped(plan.parts)
 	if err != nil { // never: membersOf makes pointers that are well-formed
-		return misbuilt(rt.op.Name(), err)
+		return nil, err
 	}
-	return &own
+	return &own, nil
 }
 
 // typedRequest is what a request was decoded into. The zero value is a request of
@@ -95,15 +110,51 @@ type typedRequest struct {
 
 type typedKey struct{}
 
-// bodyLimitKey is where a handler that reads its body itself finds the limit that
-// holds where it is protected.
-type bodyLimitKey struct{}
+// mountedKey is where a handler that decodes its requests itself finds what holds
+// where it is mounted.
+type mountedKey struct{}
+
+type mountedWith struct {
+	maxBody   int64
+	pathValue func(r *http.Request, name string) string
+}
+
+func mountedIn(ctx context.Context) mountedWith {
+	with, _ := ctx.Value(mountedKey{}).(mountedWith)
+	return with
+}
+
+// mayDecode reports whether the handler may be one that decodes its requests itself
+// and has to know something for it: a typed one; or one behind a middleware, on a router
+// of which only the middleware knows how to ask it.
+func (rt *route) mayDecode() bool { return rt.typed != nil || rt.m.opts.pathValue != nil }
 
 // allowing returns a context in which a typed handler takes a body of the size that
 // it takes with a key: that a key is missing, or does not count for a while, must
 // not make requests too large.
 func (rt *route) allowing(ctx context.Context) context.Context {
-	return context.WithValue(ctx, bodyLimitKey{}, rt.policy.MaxRequestBody)
+	return context.WithValue(ctx, mountedKey{}, mountedWith{rt.policy.MaxRequestBody, rt.m.opts.pathValue})
+}
+
+// handing returns the context of a handler: with its decoded request, or with what it
+// needs to decode it.
+func (rt *route) handing(request typedRequest, ctx context.Context) context.Context {
+	if request.plan == nil && rt.mayDecode() {
+		return rt.allowing(ctx)
+	}
+	return request.enter(ctx)
+}
+
+// bare returns a handler that nothing protects, but which may have to be told how to
+// ask the router.
+func (m *Middleware) bare(handler http.Handler) http.Handler {
+	if m.opts.pathValue == nil {
+		return handler
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		with := mountedWith{pathValue: m.opts.pathValue}
+		handler.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), mountedKey{}, with)))
+	})
 }
 
 // enter hands the value to the handler, so that it is decoded once.
@@ -142,7 +193,7 @@ func (rt *route) read(r *http.Request, unread *requestBody) (typedRequest, error
 	if err != nil {
 		return typedRequest{}, err
 	}
-	value, err := rt.plan.decode(r, body)
+	value, err := rt.plan.decode(r, body, rt.m.opts.pathValue)
 	if err != nil && !rt.knownWithout(unread) {
 		return typedRequest{}, err
 	}

@@ -159,7 +159,8 @@ func TestTable_WrappedFunctionBehindAJSONHandlerTellsItsRefusals(t *testing.T) {
 	mw, err := idemhttp.New(guard, idemhttp.GlobalScope())
 	require.NoError(t, err)
 	mux := http.NewServeMux()
-	require.NoError(t, mw.Handle(mux, "POST /orders", idemhttp.JSON(create), idempotency.Policy{Key: idempotency.KeyOff}))
+	require.NoError(t, mw.Handle(mux, "POST /orders", idemhttp.JSON(create, idemhttp.JSONStatus(http.StatusCreated)),
+		idempotency.Policy{Key: idempotency.KeyOff}))
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 

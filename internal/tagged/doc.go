@@ -38,4 +38,9 @@
 // has "-": it has MarshalJSON or MarshalText and not the method that reads it again, or
 // has it from a struct that it embeds beside other fields, or exports nothing. Fields
 // that are not exported, beside others that are, do not count.
+//
+// # Results
+//
+// [CheckResult] looks at the other end of a function: whether what it returns can be
+// recorded as JSON.
 package tagged

@@ -203,3 +203,37 @@ type tree struct {
 	Name     string
 	Children []tree
 }
+
+// What Go would not read, or reads as a tag of another name, is found for whatever
+// names a caller knows.
+func TestCheckTag(t *testing.T) {
+	t.Parallel()
+	malformed := func(tag string) string {
+		return "the tag `" + tag + "` is not in the form name:\"value\", so that Go does not read it"
+	}
+	tests := []struct{ name, tag, want string }{
+		{"none", ``, ""},
+		{"its own", `idempotency:"key" json:"a"`, ""},
+		{"others'", `json:"a" db:"b" hash:"c" yaml:"d"`, ""},
+		{"misspelt", `idempotncy:"key"`, `there is no tag "idempotncy"; the nearest is "idempotency"`},
+		{"in capitals", `PATH:"id"`, `there is no tag "PATH"; the nearest is "path"`},
+		{"a short one, misspelt", `pth:"id"`, `there is no tag "pth"; the nearest is "path"`},
+		{"twice", `path:"a" path:"b"`, `the tag "path" is there twice`},
+		{"another's twice", `json:"a" json:"b"`, ""},
+		{"a comma between", `json:"a",idempotency:"key"`, malformed(`json:"a",idempotency:"key"`)},
+		{"no quotes", `idempotency:key`, malformed(`idempotency:key`)},
+		{"misspelt and malformed", `pth: "id"`, malformed(`pth: "id"`)},
+		{"another's, malformed", `json: "a"`, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			err := tagged.CheckTag(reflect.StructTag(tt.tag), "path")
+			if tt.want == "" {
+				assert.NoError(t, err)
+				return
+			}
+			assert.EqualError(t, err, tt.want)
+		})
+	}
+}

@@ -159,9 +159,15 @@ func behind(v reflect.Value) (reflect.Value, bool) {
 	return v, true
 }
 
+// maxPointers bounds how far pointers are followed: "type P *P" points at itself.
+const maxPointers = 64
+
 // pointed is what a type's values point at.
 func pointed(t reflect.Type) reflect.Type {
-	for t.Kind() == reflect.Pointer {
+	for range maxPointers {
+		if t.Kind() != reflect.Pointer {
+			break
+		}
 		t = t.Elem()
 	}
 	return t

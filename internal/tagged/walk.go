@@ -16,7 +16,7 @@ type walker struct {
 	// The first field of each kind, for the error if both occur.
 	chosen, excluded string
 
-	open []reflect.Type // the structs that the walk is in
+	open []reflect.Type // what the walk is in
 }
 
 // place is where the walk is.
@@ -248,12 +248,12 @@ func (w *walker) below(t reflect.Type, at place, why string) {
 	if slices.Contains(w.open, t) {
 		return // looked at already, or about to be
 	}
+	w.open = append(w.open, t)
+	defer func() { w.open = w.open[:len(w.open)-1] }()
 	if t.Kind() != reflect.Struct {
 		w.elements(t, at)
 		return
 	}
-	w.open = append(w.open, t)
-	defer func() { w.open = w.open[:len(w.open)-1] }()
 	for field := range t.Fields() {
 		inside := at
 		inside.name = nameOf(t, at.name) + "." + field.Name

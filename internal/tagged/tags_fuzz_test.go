@@ -1,4 +1,4 @@
-package idemhttp
+package tagged
 
 import (
 	"reflect"
@@ -18,7 +18,7 @@ func FuzzTagNames(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, tag string) {
 		names, ok := tagNames(tag)
-		for _, known := range []string{tagRoute, tagPolicy, tagOperation} {
+		for _, known := range []string{"route", tagName, "operation"} {
 			if _, found := reflect.StructTag(tag).Lookup(known); found && ok {
 				assert.Contains(t, names, known)
 			}

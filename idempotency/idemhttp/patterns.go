@@ -1,0 +1,134 @@
+package idemhttp
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// checkFree finds out, without mounting anything, whether a mux would take patterns.
+// It returns an error or nil for each. What is on a [http.ServeMux] can only be asked
+// for request by request, so that one thing stays unknown: a pattern which somebody else
+// has put there and which overlaps with one of these in part.
+func (m *Middleware) checkFree(mux Mux, patterns []string) []error {
+	errs := make([]error, len(patterns))
+	standard, isStandard := mux.(*http.ServeMux)
+	rehearsal := http.NewServeMux()
+	for i, pattern := range patterns {
+		switch {
+		case isStandard:
+			errs[i] = cmp.Or(besides(rehearsal, pattern, patterns[:i]), m.besideWhatIsOn(standard, pattern))
+		case slices.Contains(append(patterns[:i:i], m.mounted.on(mux)...), pattern):
+			errs[i] = fmt.Errorf("the mux has %q already, and would forget the handler that it has for it", pattern)
+		}
+	}
+	return errs
+}
+
+// besides mounts a pattern where nobody asks for it, beside those of its table before
+// it.
+func besides(rehearsal *http.ServeMux, pattern string, before []string) error {
+	err := tryHandle(rehearsal, pattern, http.NotFoundHandler())
+	if err == nil {
+		return nil
+	}
+	for _, other := range before {
+		if conflict(other, pattern) {
+			return fmt.Errorf("the mux refuses it: pattern %q conflicts with %q, which stands before it", pattern, other)
+		}
+	}
+	return err
+}
+
+// besideWhatIsOn looks at what has been mounted on a mux, and at what it has, from
+// whomever, for a request that the pattern is for.
+func (m *Middleware) besideWhatIsOn(mux *http.ServeMux, pattern string) error {
+	others := m.mounted.on(mux)
+	if there := patternAt(mux, pattern); m.mounted.spareFor(mux, there) == nil {
+		others = append(others, there)
+	}
+	for _, there := range others {
+		if conflict(there, pattern) {
+			return fmt.Errorf("the mux refuses it: pattern %q conflicts with %q, which is there already", pattern, there)
+		}
+	}
+	return nil
+}
+
+// conflict reports whether two patterns cannot be on one [http.ServeMux].
+func conflict(a, b string) bool {
+	both := http.NewServeMux()
+	return tryHandle(both, a, http.NotFoundHandler()) == nil && tryHandle(both, b, http.NotFoundHandler()) != nil
+}
+
+// patternAt returns the pattern that a mux has for a request which a pattern is for;
+// "" if it has none. No literal of another pattern is in that request's wildcards.
+func patternAt(mux *http.ServeMux, pattern string) string {
+	method, host, path := cutPattern(pattern)
+	if method == "" {
+		method = http.MethodGet
+	}
+	segments := strings.Split(path, "/")
+	for i, segment := range segments {
+		switch {
+		case segment == "{$}":
+			segments[i] = ""
+		case strings.HasPrefix(segment, "{"):
+			segments[i] = fmt.Sprintf("reprise-any-%d", i)
+		}
+	}
+	u, err := url.ParseRequestURI(strings.Join(segments, "/"))
+	if err != nil {
+		return ""
+	}
+	_, there := mux.Handler(&http.Request{Method: method, Host: host, URL: u})
+	return there
+}
+
+// wildcards returns the names in a pattern. Those of any router: {id}, {rest...} and
+// {id:[0-9]+}, with braces in the expression. Not of [http.ServeMux]: segments such as
+// :id and *rest, and * by itself, whose name is "*".
+func wildcards(pattern string, standard bool) []string {
+	names, plain := bracedNames(strings.TrimSuffix(pattern, "{$}"))
+	if standard {
+		return names
+	}
+	for segment := range strings.SplitSeq(plain, "/") {
+		switch {
+		case segment == "*":
+			names = append(names, "*")
+		case len(segment) > 1 && (segment[0] == ':' || segment[0] == '*'):
+			names = append(names, segment[1:])
+		}
+	}
+	return names
+}
+
+// bracedNames returns the names in braces, and what stands outside them.
+func bracedNames(pattern string) (names []string, plain string) {
+	depth, begin := 0, 0
+	var outside strings.Builder
+	for i, c := range []byte(pattern) {
+		switch {
+		case c == '{':
+			if depth++; depth == 1 {
+				begin = i + 1
+			}
+		case c == '}' && depth > 0:
+			if depth--; depth == 0 {
+				name, _, _ := strings.Cut(pattern[begin:i], ":")
+				names = append(names, strings.TrimSuffix(name, "..."))
+			}
+		case depth == 0:
+			outside.WriteByte(c)
+		}
+	}
+	return names, outside.String()
+}
+
+// mayBeEmpty reports whether a pattern of [http.ServeMux] has a wildcard of that name
+// for the rest of a path, of which there may be nothing.
+func mayBeEmpty(pattern, name string) bool { return strings.Contains(pattern, "{"+name+"...}") }
