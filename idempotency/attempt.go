@@ -17,6 +17,7 @@ type attempt struct {
 	*execution
 	reply store.Reply
 	lease *lease.Lease[store.Renewal]
+	lock  *holding // nil without a locker, and before it is taken
 	// cancel ends the handler's context with a cause.
 	cancel context.CancelCauseFunc
 	// outer is the attempt that this one is nested in, if any.
@@ -56,7 +57,7 @@ func (x *execution) start(ctx context.Context, sent time.Time, reply store.Reply
 		Confirmed: int64(reply.Now),
 		Lost:      a.lost,
 	})
-	if refused := a.mayStart(ctx, hctx); refused != nil {
+	if refused := a.admit(ctx, hctx); refused != nil {
 		return Result{}, a.abandon(ctx, refused)
 	}
 	hctx = context.WithValue(hctx, attemptKey{}, a)
@@ -82,7 +83,7 @@ func (a *attempt) mayStart(ctx, hctx context.Context) *Error {
 	if err := a.guard.check.refuses(); err != nil {
 		return a.refuse(ErrStoreUnavailable, time.Second, err)
 	}
-	if !a.lease.Held() {
+	if !a.holds() {
 		return a.refuse(ErrStoreUnavailable, time.Second, errPaused)
 	}
 	if hctx.Err() != nil {
@@ -146,16 +147,23 @@ func (a *attempt) lost(reason lease.Reason) {
 	if reason == lease.ReasonClosed {
 		cause = fmt.Errorf("%w: shutdown did not wait any longer", ErrDraining)
 	}
+	a.lose(cause, reason.String())
+}
+
+// lose ends the handler's context.
+func (a *attempt) lose(cause error, reason string) {
 	over := a.over.Load() // before the handler can hear of it, and return
 	a.cancel(cause)
 	if over {
 		return // a renewal met the ending under way: that is no loss
 	}
-	a.guard.leaseLost(LeaseLost{Operation: a.op.name, ID: a.id.Short(), Reason: reason.String()})
+	a.guard.leaseLost(LeaseLost{Operation: a.op.name, ID: a.id.Short(), Reason: reason})
 }
 
-// abandon gives back a claim whose handler is not going to start.
+// abandon gives back a claim whose handler is not going to start, after the lock:
+// the next one to claim would find that held.
 func (a *attempt) abandon(ctx context.Context, refusal *Error) error {
+	a.unlock(ctx)
 	// What the store does not take goes on in the background.
 	_, _ = a.finish(ctx, store.Release{Attempt: a.attempt(a.reply), Void: true})
 	return refusal
@@ -181,7 +189,7 @@ func (a *attempt) tryMark(ctx context.Context) error {
 		return a.refuse(ErrLeaseLost, 0, errEnded)
 	case ctx.Err() != nil:
 		return fmt.Errorf("idempotency: MarkEffect: %w", context.Cause(ctx))
-	case !a.lease.Held(): // also when marked: the mark is the gate of a paused handler
+	case !a.holds(): // also when marked: the mark is the gate of a paused handler
 		return a.refuse(ErrLeaseLost, 0, nil)
 	case a.marked:
 		return nil
@@ -195,7 +203,7 @@ func (a *attempt) tryMark(ctx context.Context) error {
 		return a.refuse(ErrLeaseLost, 0, nil)
 	}
 	a.marked = true
-	if !a.lease.Held() { // paused while the reply was under way
+	if !a.holds() { // paused while the reply was under way
 		return a.refuse(ErrLeaseLost, 0, nil)
 	}
 	return nil

@@ -102,12 +102,13 @@ func (a *attempt) finish(ctx context.Context, event store.Event) (store.Reply, e
 		// the record, and then a late claim would not be recognised.
 		defer a.guard.releaseUnanswered(a.id, a.claimEvent(false))
 	}
-	reply, err := a.apply(ctx, event)
+	reply, err := a.offer(ctx, event)
 	if errors.Is(err, store.ErrInvalid) {
 		return a.failInvalid(ctx, event, err)
 	}
 	if err == nil {
 		a.lease.End()
+		a.unlock(ctx)
 		return reply, nil
 	}
 	report := a.guard.endedLate(a.op.name, a.id, slog.LevelError)
@@ -118,6 +119,7 @@ func (a *attempt) finish(ctx context.Context, event store.Event) (store.Reply, e
 		until: time.Now().Add(a.policy.Lease),
 		done: func(event store.Event, err error) {
 			a.lease.End()
+			a.unlockAside()
 			report(event, err)
 		},
 	}, time.Now().Add(firstRetry))
@@ -130,6 +132,7 @@ func (a *attempt) failInvalid(ctx context.Context, event store.Event, cause erro
 	a.guard.endedLate(a.op.name, a.id, slog.LevelError)(event, cause)
 	if _, fails := event.(store.Fail); fails {
 		a.lease.End()
+		a.unlock(ctx)
 		return store.Reply{}, cause
 	}
 	_, _ = a.finish(ctx, a.failure())

@@ -236,6 +236,7 @@ type options struct {
 	strictCheck   bool
 	checkInterval time.Duration
 	limits        Limits
+	locker        Locker // may be nil
 }
 
 func newOptions(opts []Option) (options, error) {

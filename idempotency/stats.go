@@ -43,6 +43,9 @@ type Stats struct {
 
 	// LeasesLost are attempts that lost their lease while the handler ran.
 	LeasesLost int64 `json:"leases_lost"`
+	// LocksRefused are claims given back because the lock of [WithLocker] was held
+	// or could not be asked for.
+	LocksRefused int64 `json:"locks_refused,omitempty"`
 	// EndingsLate were taken by the store later than in time, EndingsLost never.
 	EndingsLate int64 `json:"endings_late"`
 	EndingsLost int64 `json:"endings_lost"`
@@ -125,7 +128,7 @@ type counts struct {
 	retried                                       atomic.Int64
 	completed, released, failed, bodiesOmitted    atomic.Int64
 	leasesLost, endingsLate, endingsLost, settled atomic.Int64
-	inFlight, waiting                             atomic.Int64
+	inFlight, waiting, locksRefused               atomic.Int64
 	duration, store, wait                         histogram
 }
 
@@ -232,7 +235,8 @@ func (c *counts) read(operation string) Stats {
 		Retried:   c.retried.Load(),
 		Completed: c.completed.Load(), Released: c.released.Load(), Failed: c.failed.Load(),
 		BodiesOmitted: c.bodiesOmitted.Load(), LeasesLost: c.leasesLost.Load(),
-		EndingsLate: c.endingsLate.Load(), EndingsLost: c.endingsLost.Load(), Settled: c.settled.Load(),
+		LocksRefused: c.locksRefused.Load(),
+		EndingsLate:  c.endingsLate.Load(), EndingsLost: c.endingsLost.Load(), Settled: c.settled.Load(),
 		InFlight: c.inFlight.Load(), Waiting: c.waiting.Load(),
 		Duration: c.duration.read(), Store: c.store.read(), Wait: c.wait.read(),
 	}

@@ -66,7 +66,7 @@ type Finished struct {
 type LeaseLost struct {
 	Operation, ID string
 	// Reason is "lost" (the store says so), "unconfirmed" (it could not be
-	// confirmed in time), "maximum hold", or "closed".
+	// confirmed in time), "maximum hold", "closed", or "lock lost" ([WithLocker]).
 	Reason string
 }
 
