@@ -214,8 +214,10 @@ func TestWithLocker_NoTwoAttemptsAtOnceUnderLoadWhileRedisForgets(t *testing.T) 
 		}
 	}
 	for i := range 20 {
-		time.Sleep(75 * time.Millisecond) // the time between two losses
-		f.srv.Do("flushall")
+		f.srv.Do("flushall") // everything runs again
+		time.Sleep(15 * time.Millisecond)
+		f.srv.Do("flushall") // in the middle of it
+		time.Sleep(60 * time.Millisecond)
 		switch i {
 		case 8:
 			masters[0].Pause()
