@@ -49,4 +49,7 @@
 //	~reprise-lock:* &reprise-lock:* -@all +hello +auth +ping +select
 //	+eval +evalsha +time +set +getrange +setrange +pexpire +exists
 //	+publish +subscribe +unsubscribe
+//
+// Set maxmemory-policy noeviction. [Backend.Preflight] looks at that, at the rights,
+// and at what else there is to a server.
 package redislock

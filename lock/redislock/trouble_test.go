@@ -156,9 +156,7 @@ func TestConformanceOnACluster(t *testing.T) {
 // What the package comment says of rights is enough, also to wait.
 func TestDocumentedRightsSuffice_F40(t *testing.T) {
 	t.Parallel()
-	rules := strings.Fields(`~reprise-lock:* &reprise-lock:* -@all +hello +auth +ping +select
-		+eval +evalsha +time +set +getrange +setrange +pexpire +exists +publish +subscribe +unsubscribe`)
-	srv := redistest.Start(t, redistest.User("app", "secret", rules...))
+	srv := redistest.Start(t, redistest.User("app", "secret", documentedRights()...))
 	rdb := srv.Client(t, func(o *redis.Options) { o.Username, o.Password = "app", "secret" })
 	b := open(t, rdb)
 	locktest.Run(t, func(*testing.T) locktest.Harness { return locktest.Harness{Backend: b, Fenced: true} })
