@@ -32,7 +32,8 @@ var _ Locker = (*lock.Locker)(nil)
 //
 // The order is claim, lock, start. A claim whose lock cannot be had is given back
 // as one that never started, which leaves nothing in the way of an attempt whose
-// record was lost. The caller gets [ErrInProgress] if the lock is held, and
+// record was lost. The caller gets [ErrInProgress] if the lock is held, also where
+// the policy has a Wait, since there is no record to wait by; and
 // [ErrStoreUnavailable] if the locker cannot say, also under [StoreDownOpen]. The
 // lock is held until the store has taken the attempt's ending, or that was given
 // up; as long as it is, an answer that is refused because of such a claim is
@@ -116,12 +117,8 @@ func (a *attempt) admit(ctx, hctx context.Context) *Error {
 // takeLock asks for the lock in a context of its own: that is the lock's parent,
 // and the end of the handler's must not keep a later loss from being heard.
 func (a *attempt) takeLock(hctx context.Context) error {
-	patience := a.guard.opts.storeTimeout
-	if deadline, ok := hctx.Deadline(); ok {
-		patience = min(patience, time.Until(deadline))
-	}
 	ctx, abort := context.WithCancelCause(context.WithoutCancel(hctx))
-	late := time.AfterFunc(patience, func() { abort(errLockPatience) })
+	late := time.AfterFunc(a.guard.opts.storeTimeout, func() { abort(errLockPatience) })
 	unfollow := context.AfterFunc(hctx, func() { abort(context.Cause(hctx)) })
 	defer func() {
 		if a.lock == nil {

@@ -184,6 +184,32 @@ func TestWithLocker_AnAnswerRefusedByAClaimThatCannotStartIsOfferedAgain(t *test
 	})
 }
 
+// However many ask: each gives way once, and then the answer is recorded.
+func TestWithLocker_DuplicatesThatMayWaitGiveWayToo(t *testing.T) {
+	t.Parallel()
+	loseRecord(t, true, func(t *testing.T, s lostRecord) {
+		s.locks.delay("lock", 10*time.Millisecond)
+		op := s.other.operation(t, idempotency.Policy{Wait: time.Minute})
+		var duplicates []*running
+		for range 10 {
+			duplicates = append(duplicates, begin(t.Context(), op, call("k"), s.others.run))
+		}
+		synctest.Wait()
+		s.w.end <- recorded("a")
+		result, err := s.first.wait()
+		require.NoError(t, err)
+		assert.True(t, result.Recorded)
+		for _, d := range duplicates {
+			if result, err := d.wait(); err == nil {
+				assert.Equal(t, recorded("a"), result.Answer)
+			} else {
+				refusal(t, err, idempotency.ErrInProgress)
+			}
+		}
+		assert.Zero(t, s.others.runs.Load())
+	})
+}
+
 func TestWithLocker_NothingRunsWhenTheLockerCannotSay(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
