@@ -8,6 +8,9 @@
 //		srv.Restart()
 //	}
 //
+// [StartSentinel] runs a master with replicas and three sentinels,
+// [StartCluster] three masters with a replica each.
+//
 // Every process belongs to the test that started it: it is ended by its own
 // pid when the test ends, paused or not, and on Linux the kernel ends it when
 // the test binary dies without cleaning up. Nothing is written outside the

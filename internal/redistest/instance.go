@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -25,6 +26,7 @@ var errPortTaken = errors.New("port taken")
 type instance struct {
 	dir   string
 	port  int
+	bus   int // the second port of a cluster's node
 	cfg   config
 	proc  *process
 	admin *redis.Client
@@ -35,7 +37,7 @@ func launch(dir string, cfg config) (*instance, error) {
 	const attempts = 10
 	var err error
 	for range attempts {
-		in := &instance{dir: dir, port: freePort(), cfg: cfg}
+		in := &instance{dir: dir, port: freePort(), bus: freePort(), cfg: cfg}
 		if err = in.run(); err == nil {
 			in.admin = redis.NewClient(in.options())
 			return in, nil
@@ -59,12 +61,10 @@ func (in *instance) options() *redis.Options {
 
 // run starts the process and waits until it serves commands.
 func (in *instance) run() error {
-	args := append([]string{
-		"--port", strconv.Itoa(in.port), "--bind", "127.0.0.1", "--dir", in.dir,
-		"--save", "", "--appendonly", "no", "--daemonize", "no",
-		// DUMP then shows the bytes as they are, see Server.Dump.
-		"--rdbcompression", "no",
-	}, in.cfg.args...)
+	args, err := in.args()
+	if err != nil {
+		return err
+	}
 	proc, err := spawn(in.dir, filepath.Join(in.dir, "server.log"), args)
 	if err != nil {
 		return err
@@ -75,6 +75,34 @@ func (in *instance) run() error {
 		return fmt.Errorf("%w; its log ends:\n%s", err, proc.log())
 	}
 	return nil
+}
+
+// args returns the command line of the process.
+func (in *instance) args() ([]string, error) {
+	if in.cfg.sentinel != "" {
+		return in.sentinelArgs()
+	}
+	args := []string{
+		"--port", strconv.Itoa(in.port), "--bind", "127.0.0.1", "--dir", in.dir,
+		"--save", "", "--appendonly", "no", "--daemonize", "no",
+		// DUMP then shows the bytes as they are, see Server.Dump.
+		"--rdbcompression", "no",
+	}
+	if in.cfg.cluster {
+		args = append(args, "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(in.bus))
+	}
+	return append(args, in.cfg.args...), nil
+}
+
+// sentinelArgs writes the file that a sentinel keeps its state in. It has to be
+// one of its own, and writable.
+func (in *instance) sentinelArgs() ([]string, error) {
+	file := filepath.Join(in.dir, "sentinel.conf")
+	text := fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %s\n%s", in.port, in.dir, in.cfg.sentinel)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return nil, fmt.Errorf("write a sentinel's configuration: %w", err)
+	}
+	return []string{file, "--sentinel"}, nil
 }
 
 func (in *instance) awaitReady() error {

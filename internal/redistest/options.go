@@ -9,6 +9,8 @@ type Option func(*config)
 type config struct {
 	args     []string
 	password string
+	sentinel string // the configuration of a sentinel, of which it is one
+	cluster  bool   // it is a cluster's node
 }
 
 func newConfig(opts []Option) config {
