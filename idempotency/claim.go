@@ -113,12 +113,20 @@ func (x *execution) unclaimed(ctx context.Context, t told) (Result, error) {
 	}
 	// Not beside an attempt that is running, nor for a caller that has gone.
 	if x.policy.StoreDown != StoreDownOpen || t.busy || ctx.Err() != nil {
-		return Result{}, x.refuse(ErrStoreUnavailable, time.Second, cause)
+		return Result{}, x.refuse(ErrStoreUnavailable, restOf(cause), cause)
 	}
 	hctx, stop := x.handlerContext(ctx)
 	defer stop()
 	x.op.warnUnprotected(cause)
 	return Result{Outcome: Unprotected, Answer: x.run(withoutAttempt(hctx))}, nil
+}
+
+// restOf is a second, unless the store knows how long it will refuse.
+func restOf(cause error) time.Duration {
+	if after, known := store.RetryAfter(cause); known {
+		return max(after, time.Second)
+	}
+	return time.Second
 }
 
 // withoutAttempt is for a handler that runs unprotected: it is no attempt, nor is

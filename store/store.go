@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Store keeps records. All methods may be called concurrently, and by several
@@ -74,6 +75,16 @@ var (
 	// be examined, for lack of rights or of a command.
 	ErrUnchecked = errors.New("could not be checked")
 )
+
+// RetryAfter returns how long a store that refused wants to be left alone, if its
+// error says so by a method RetryAfter() time.Duration.
+func RetryAfter(err error) (time.Duration, bool) {
+	var telling interface{ RetryAfter() time.Duration }
+	if !errors.As(err, &telling) {
+		return 0, false
+	}
+	return telling.RetryAfter(), true
+}
 
 // Validate checks an event before it is sent. Errors wrap [ErrInvalid] and
 // name the field. Stores call it first thing in Apply and Renew.

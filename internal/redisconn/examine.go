@@ -35,6 +35,8 @@ type Examination struct {
 	ErrUnchecked error
 	// Evicted says what it would mean that a server evicts keys: "… lets …".
 	Evicted string
+	// Replicas are wanted of each master, at least, for MinReplicas.
+	Replicas int
 
 	mu      sync.Mutex
 	all     []error
@@ -95,6 +97,7 @@ func (e *Examination) checkServer(ctx context.Context, c redis.Cmdable, where st
 	return errors.Join(
 		e.checkInfo(ctx, c, where, "server", "redis_version", e.checkVersion),
 		e.checkInfo(ctx, c, where, "replication", "role", e.checkRole),
+		e.checkReplicas(ctx, c, where),
 		e.checkPolicy(ctx, c, where),
 	)
 }
@@ -139,6 +142,23 @@ func (e *Examination) checkRole(role, where string) {
 		e.Fault("the server%s is a replica (role %s) and takes no writes; "+
 			"connect to its master, through Sentinel or a cluster's client where it can change", where, role)
 	}
+}
+
+// checkReplicas counts the replicas that could acknowledge a write.
+func (e *Examination) checkReplicas(ctx context.Context, c redis.Cmdable, where string) error {
+	if e.Replicas == 0 {
+		return nil
+	}
+	return e.checkInfo(ctx, c, where, "replication", "connected_slaves", func(connected, where string) {
+		n, err := strconv.Atoi(connected)
+		switch {
+		case err != nil:
+			e.Unchecked("the number %q of replicas%s is not understood", connected, where)
+		case n < e.Replicas:
+			e.Fault("the server%s has %d replicas and MinReplicas asks for %d, so every claim is refused; "+
+				"connect more, or ask for fewer", where, n, e.Replicas)
+		}
+	})
 }
 
 func (e *Examination) checkPolicy(ctx context.Context, c redis.Cmdable, where string) error {

@@ -27,7 +27,7 @@ type Cluster struct {
 // its start by itself. A dead master is replaced after two to three seconds.
 func StartCluster(t testing.TB, opts ...Option) *Cluster {
 	t.Helper()
-	node := newConfig(append(opts[:len(opts):len(opts)], Args(
+	node := newConfig(append(slices.Clip(opts), Args(
 		"--cluster-node-timeout", "1000", "--cluster-replica-validity-factor", "0",
 		"--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1")))
 	node.cluster = true
@@ -121,7 +121,7 @@ func (c *Cluster) MasterOf(key string) (master *Server, replicas []*Server) {
 func (c *Cluster) owners(asked *Server, slot int) []*Server {
 	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
 	defer cancel()
-	ranges, err := asked.in.admin.ClusterSlots(ctx).Result()
+	ranges, err := asked.in.admin.ClusterSlots(ctx).Result() //nolint:staticcheck // CLUSTER SHARDS came with Redis 7.0
 	if err != nil {
 		return nil
 	}

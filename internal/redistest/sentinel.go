@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,7 +31,7 @@ type Sentinel struct {
 // the servers, not for the sentinels.
 func StartSentinel(t testing.TB, replicas int, opts ...Option) *Sentinel {
 	t.Helper()
-	node := newConfig(append(opts[:len(opts):len(opts)],
+	node := newConfig(append(slices.Clip(opts),
 		Args("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1")))
 	configs := make([]config, 1+replicas)
 	for i := range configs {

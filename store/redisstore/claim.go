@@ -28,19 +28,46 @@ func (s *Store) claim(ctx context.Context, id store.ID, ev store.Claim) (store.R
 
 func (s *Store) claimOnce(ctx context.Context, id store.ID, ev store.Claim) (store.Reply, error) {
 	fresh := store.Record{Fingerprint: ev.Fingerprint, Scope: ev.Scope, Operation: ev.Operation}
-	cmd, body := s.runAndGet(ctx, s.scripts.claim, s.key(id),
-		ev.Owner.String(),
-		micros(ev.Lease),
-		millis(store.RunningTTL(ev.Lease, ev.Retention)),
-		takeOverWord(ev.TakeOver),
-		flagWord(ev.Wait),
-		appendRest(nil, id, &fresh),
-	)
-	reply, err := s.replyTo(ctx, ev.Name(), id, ev.Owner, cmd)
-	if err != nil || reply.Verdict != store.Recorded {
-		return reply, err
+	got := s.send(ctx, packet{
+		script: s.scripts.claim,
+		keys:   []string{s.key(id)},
+		args: []any{
+			ev.Owner.String(),
+			micros(ev.Lease),
+			millis(store.RunningTTL(ev.Lease, ev.Retention)),
+			takeOverWord(ev.TakeOver),
+			flagWord(ev.Wait),
+			appendRest(nil, id, &fresh),
+		},
+		get:   true,
+		check: s.guard.on,
+		wait:  s.replicas.asked,
+	})
+	reply, err := s.replyTo(ctx, ev.Name(), id, ev.Owner, got.reply)
+	switch {
+	case err != nil:
+		return store.Reply{}, err
+	case reply.Verdict == store.Claimed:
+		return s.upheld(ctx, ev.Name(), id, reply, got)
+	case reply.Verdict == store.Recorded:
+		return s.withAnswer(ctx, ev.Name(), id, reply, got.body)
 	}
-	return s.withAnswer(ctx, ev.Name(), id, reply, body)
+	return reply, nil
+}
+
+// upheld returns the reply to a claim that was won, if that will still be so
+// after the loss of a master.
+func (s *Store) upheld(
+	ctx context.Context, event string, id store.ID, reply store.Reply, got answers,
+) (store.Reply, error) {
+	err := s.sameMemory(ctx, got.check)
+	if err == nil {
+		err = s.acknowledged(got.acks)
+	}
+	if err != nil {
+		return store.Reply{}, s.unavailable(ctx, event, id, err)
+	}
+	return reply, nil
 }
 
 // withAnswer adds the answer that the GET brought, if it is the one that the

@@ -7,7 +7,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/reprise-go/reprise/internal/redisconn"
 	"github.com/reprise-go/reprise/store"
 )
 
@@ -21,8 +20,13 @@ const (
 )
 
 func (s *Store) mark(ctx context.Context, id store.ID, ev store.Mark) (store.Reply, error) {
-	cmd := s.run(ctx, s.rdb, s.scripts.mark, []string{s.key(id)}, ev.Owner.String())
-	return s.replyTo(ctx, ev.Name(), id, ev.Owner, cmd)
+	got := s.send(ctx, packet{
+		script: s.scripts.mark,
+		keys:   []string{s.key(id)},
+		args:   []any{ev.Owner.String()},
+		wait:   s.replicas.asked,
+	})
+	return s.confirmed(ctx, ev.Name(), id, ev.Owner, got)
 }
 
 func (s *Store) complete(ctx context.Context, id store.ID, ev store.Complete) (store.Reply, error) {
@@ -30,38 +34,37 @@ func (s *Store) complete(ctx context.Context, id store.ID, ev store.Complete) (s
 		return store.Reply{}, fmt.Errorf("%w: %s: %w", store.ErrInvalid, ev.Name(), err)
 	}
 	if answerSize(ev.Answer) > largeAnswer {
-		cmd := s.completeLarge(ctx, id, ev)
-		if !sendAgain(cmd) {
-			return s.replyTo(ctx, ev.Name(), id, ev.Owner, cmd)
+		got := s.completeLarge(ctx, id, ev)
+		if !sendAgain(got.reply) {
+			return s.confirmed(ctx, ev.Name(), id, ev.Owner, got)
 		}
 		s.counters.largeFallbacks.Add(1)
 		s.log.WarnContext(ctx, "a large answer takes the slow path", "record", id.Short(), "bytes", answerSize(ev.Answer))
 	}
 	rec := recordOf(ev.Attempt, ev.Answer)
 	args := append(endArgs(ev.Attempt, ev.Adoption, ev.Retention), appendRest(nil, id, &rec), appendAnswer(nil, ev.Answer))
-	cmd := s.run(ctx, s.rdb, s.scripts.complete, []string{s.key(id)}, args...)
-	return s.replyTo(ctx, ev.Name(), id, ev.Owner, cmd)
+	got := s.send(ctx, packet{
+		script: s.scripts.complete,
+		keys:   []string{s.key(id)},
+		args:   args,
+		wait:   s.replicas.asked,
+	})
+	return s.confirmed(ctx, ev.Name(), id, ev.Owner, got)
 }
 
 // completeLarge writes the completed record under a second name and has a
 // script rename it, in one round trip. The name holds the owner, so that two
 // owners cannot take each other's answer.
-func (s *Store) completeLarge(ctx context.Context, id store.ID, ev store.Complete) *redis.Cmd {
+func (s *Store) completeLarge(ctx context.Context, id store.ID, ev store.Complete) answers {
 	rec := recordOf(ev.Attempt, ev.Answer)
 	key := s.key(id)
-	keys := []string{key, key + ":" + ev.Owner.String()}
-	args := endArgs(ev.Attempt, ev.Adoption, ev.Retention)
-
-	pipe := s.rdb.Pipeline()
-	// Its error does not matter: the script looks whether the key is there.
-	pipe.Set(ctx, keys[1], encode(id, &rec), tempTTL)
-	cmd := s.scripts.completeLarge.EvalSha(ctx, pipe, keys, args...)
-	redisconn.Exec(ctx, pipe)
-	if redisconn.NoScript(cmd.Err()) {
-		s.counters.scriptLoads.Add(1)
-		cmd = s.scripts.completeLarge.Eval(ctx, s.rdb, keys, args...)
-	}
-	return cmd
+	return s.send(ctx, packet{
+		script: s.scripts.completeLarge,
+		keys:   []string{key, key + ":" + ev.Owner.String()},
+		args:   endArgs(ev.Attempt, ev.Adoption, ev.Retention),
+		set:    encode(id, &rec),
+		wait:   s.replicas.asked,
+	})
 }
 
 // sendAgain reports that a large answer must take the way through Lua: it could

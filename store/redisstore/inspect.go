@@ -74,7 +74,7 @@ func (s *Store) sightings(ctx context.Context, ids []store.ID) (page store.Page,
 // inspectAll runs the script for many records in one pipeline, which a cluster
 // client splits by node, and once more where a server did not know it.
 func (s *Store) inspectAll(ctx context.Context, ids []store.ID) []*redis.Cmd {
-	cmds := s.pipeInspect(ctx, s.scripts.inspect.EvalSha, ids)
+	cmds := s.pipeInspect(ctx, evalSha, ids)
 	var unknown []store.ID
 	for i, id := range ids {
 		if redisconn.NoScript(cmds[i].Err()) {
@@ -85,7 +85,7 @@ func (s *Store) inspectAll(ctx context.Context, ids []store.ID) []*redis.Cmd {
 		return cmds
 	}
 	s.counters.scriptLoads.Add(1)
-	again := s.pipeInspect(ctx, s.scripts.inspect.Eval, unknown)
+	again := s.pipeInspect(ctx, eval, unknown)
 	for i, cmd := range cmds {
 		if redisconn.NoScript(cmd.Err()) {
 			cmds[i], again = again[0], again[1:]
@@ -101,7 +101,7 @@ func (s *Store) pipeInspect(ctx context.Context, run runner, ids []store.ID) []*
 	pipe := s.rdb.Pipeline()
 	cmds := make([]*redis.Cmd, len(ids))
 	for i, id := range ids {
-		cmds[i] = run(ctx, pipe, []string{s.key(id)})
+		cmds[i] = run(ctx, pipe, s.scripts.inspect, []string{s.key(id)})
 	}
 	redisconn.Exec(ctx, pipe)
 	return cmds

@@ -20,6 +20,8 @@ type settings struct {
 	namespace        string
 	logger           *slog.Logger
 	noContextTimeout bool
+	replicas         replicas
+	guard            guard
 }
 
 type option func(*settings)
@@ -65,7 +67,10 @@ func newSettings(opts []Option) (settings, error) {
 		return settings{}, fmt.Errorf(
 			"redisstore: namespace %q is not 1 to 64 letters, digits, dots, underscores and hyphens", set.namespace)
 	}
-	return set, nil
+	if err := set.replicas.validate(); err != nil {
+		return settings{}, err
+	}
+	return set, set.guard.validate()
 }
 
 // checkClient refuses what can be seen to be wrong without a connection.
@@ -92,5 +97,8 @@ func checkClient(rdb redis.UniversalClient, set settings) error {
 		return errors.New("redisstore: the client's ContextTimeoutEnabled is false, so that no deadline " +
 			"ends a call to a Redis that hangs; set it, or say AllowNoContextTimeout")
 	}
-	return nil
+	if err := set.replicas.checkClient(rdb); err != nil {
+		return err
+	}
+	return set.guard.checkClient(rdb)
 }

@@ -27,6 +27,7 @@ func (s *Store) Preflight(ctx context.Context) ([]error, error) {
 	found := &redisconn.Examination{
 		Package: "redisstore", ErrUnchecked: store.ErrUnchecked,
 		Evicted: "a running claim or a recorded answer that is evicted lets a retry run again",
+		Replicas: s.replicas.min,
 	}
 	if err := s.examine(ctx, found); err != nil {
 		return nil, fmt.Errorf("redisstore: preflight: %w: %w", store.ErrUnavailable, err)
@@ -48,6 +49,7 @@ func (s *Store) examine(ctx context.Context, found *redisconn.Examination) error
 		found.Script(refused, err, key, s.namespace),
 		s.probeScan(ctx, found),
 		found.Subscribe(ctx, s.rdb, key, s.namespace),
+		s.checkMemory(ctx, found),
 	)
 }
 

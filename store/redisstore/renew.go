@@ -27,8 +27,13 @@ func (s *Store) Renew(ctx context.Context, renewals []store.Renewal) []store.Ren
 		results[i].Err = err
 	}
 	send := s.renewEach
-	if _, single := s.renewals.(*redis.Client); single {
+	switch s.renewals.(type) {
+	case *redis.Client:
 		send = s.renewTogether
+	case *redis.ClusterClient:
+		if s.replicas.asked {
+			send = s.renewByMaster
+		}
 	}
 	for batch := range slices.Chunk(valid, store.MaxRenewals) {
 		send(ctx, renewals, batch, results)
@@ -45,7 +50,10 @@ func (s *Store) renewTogether(ctx context.Context, renewals []store.Renewal, bat
 		keys = append(keys, s.key(renewals[i].ID))
 		args = append(args, renewArgs(renewals[i])...)
 	}
-	answers, err := s.run(ctx, s.renewals, s.scripts.renew, keys, args...).Slice()
+	got := s.sendTo(ctx, s.renewals, packet{
+		script: s.scripts.renew, keys: keys, args: args, wait: s.replicas.asked,
+	}, false)
+	answers, err := got.reply.Slice()
 	if err == nil && len(answers) != len(batch) {
 		err = errReply
 	}
@@ -56,12 +64,34 @@ func (s *Store) renewTogether(ctx context.Context, renewals []store.Renewal, bat
 		}
 		results[i] = s.renewResult(ctx, renewals[i], answers[n])
 	}
+	s.confirmRenewals(ctx, renewals, batch, results, got.acks)
+}
+
+// confirmRenewals takes back what too few replicas have acknowledged: a renewal
+// that a new master does not know must not keep a handler going. A claim that is
+// lost stays lost.
+func (s *Store) confirmRenewals(
+	ctx context.Context, renewals []store.Renewal, batch []int, results []store.RenewResult, acks *redis.Cmd,
+) {
+	done := func(i int) bool { return results[i].Err == nil && results[i].Reply.Verdict == store.Done }
+	if !slices.ContainsFunc(batch, done) {
+		return
+	}
+	err := s.acknowledged(acks)
+	if err == nil {
+		return
+	}
+	for _, i := range batch {
+		if done(i) {
+			results[i] = store.RenewResult{Err: s.unavailable(ctx, renewals[i].Name(), renewals[i].ID, err)}
+		}
+	}
 }
 
 // renewEach renews a batch by a script each, in one pipeline, which a cluster
 // client splits by node.
 func (s *Store) renewEach(ctx context.Context, renewals []store.Renewal, batch []int, results []store.RenewResult) {
-	cmds := s.pipeRenew(ctx, s.scripts.renew.EvalSha, renewals, batch)
+	cmds, _ := s.pipeRenew(ctx, s.renewals.Pipeline(), evalSha, renewals, batch)
 	var unknown []int
 	for n, i := range batch {
 		if redisconn.NoScript(cmds[n].Err()) {
@@ -74,20 +104,26 @@ func (s *Store) renewEach(ctx context.Context, renewals []store.Renewal, batch [
 		return
 	}
 	s.counters.scriptLoads.Add(1)
-	cmds = s.pipeRenew(ctx, s.scripts.renew.Eval, renewals, unknown)
+	cmds, _ = s.pipeRenew(ctx, s.renewals.Pipeline(), eval, renewals, unknown)
 	for n, i := range unknown {
 		results[i] = s.oneRenewed(ctx, renewals[i], cmds[n])
 	}
 }
 
-func (s *Store) pipeRenew(ctx context.Context, run runner, renewals []store.Renewal, batch []int) []*redis.Cmd {
-	pipe := s.renewals.Pipeline()
-	cmds := make([]*redis.Cmd, len(batch))
+// pipeRenew renews a batch by one pipeline. If replicas have to confirm, its last
+// command is WAIT.
+func (s *Store) pipeRenew(
+	ctx context.Context, pipe redis.Pipeliner, run runner, renewals []store.Renewal, batch []int,
+) (cmds []*redis.Cmd, acks *redis.Cmd) {
+	cmds = make([]*redis.Cmd, len(batch))
 	for n, i := range batch {
-		cmds[n] = run(ctx, pipe, []string{s.key(renewals[i].ID)}, renewArgs(renewals[i])...)
+		cmds[n] = run(ctx, pipe, s.scripts.renew, []string{s.key(renewals[i].ID)}, renewArgs(renewals[i])...)
+	}
+	if s.replicas.asked {
+		acks = s.replicas.wait(ctx, pipe)
 	}
 	redisconn.Exec(ctx, pipe)
-	return cmds
+	return cmds, acks
 }
 
 func (s *Store) oneRenewed(ctx context.Context, r store.Renewal, cmd *redis.Cmd) store.RenewResult {

@@ -19,7 +19,7 @@ var sources embed.FS
 // scripts are the events as Redis runs them. Only data travels with a call.
 type scripts struct {
 	claim, renew, mark, complete, completeLarge, fail, release, settle *redis.Script
-	lookup, inspect, probe                                             *redis.Script
+	lookup, inspect, probe, epoch                                      *redis.Script
 }
 
 func newScripts() scripts {
@@ -35,6 +35,7 @@ func newScripts() scripts {
 		lookup:        redis.NewScript(source("lookup")),
 		inspect:       redis.NewScript(source("inspect")),
 		probe:         redis.NewScript(source("probe")),
+		epoch:         redis.NewScript(source("epoch")),
 	}
 }
 
@@ -52,28 +53,6 @@ func source(name string) string {
 // run runs a script, and sends its text where a server does not know it.
 func (s *Store) run(ctx context.Context, c redis.Scripter, sc *redis.Script, keys []string, args ...any) *redis.Cmd {
 	return redisconn.Run(ctx, c, &s.counters.scriptLoads, sc, keys, args...)
-}
-
-// runAndGet runs a script and then GETs its key, in one round trip. The two are
-// not atomic: callers check that they speak of the same record. go-redis does
-// not resend an unknown script inside a pipeline, so that is done here.
-func (s *Store) runAndGet(ctx context.Context, sc *redis.Script, key string, args ...any) (*redis.Cmd, *redis.StringCmd) {
-	reply, body := s.pipeGet(ctx, sc.EvalSha, key, args)
-	if redisconn.NoScript(reply.Err()) {
-		s.counters.scriptLoads.Add(1)
-		reply, body = s.pipeGet(ctx, sc.Eval, key, args)
-	}
-	return reply, body
-}
-
-type runner func(ctx context.Context, c redis.Scripter, keys []string, args ...any) *redis.Cmd
-
-func (s *Store) pipeGet(ctx context.Context, run runner, key string, args []any) (*redis.Cmd, *redis.StringCmd) {
-	pipe := s.rdb.Pipeline()
-	reply := run(ctx, pipe, []string{key}, args...)
-	body := pipe.Get(ctx, key)
-	redisconn.Exec(ctx, pipe)
-	return reply, body
 }
 
 // Words of scripts that are no verdict of the contract.
@@ -112,6 +91,12 @@ func parseReply(value any, owner store.Owner) (store.Reply, error) {
 		// They say it all.
 	}
 	return r, nil
+}
+
+// startsAttempt reports that a script's reply to a claim is that it was won.
+func startsAttempt(value any) bool {
+	parts, ok := value.([]any)
+	return !ok || len(parts) == 0 || parts[0] == store.Claimed.String()
 }
 
 // parseAnswer also makes sure that the reply is not another request's.

@@ -20,7 +20,7 @@ func source(t *testing.T, name string) string {
 
 func TestEveryScriptSaysWhatItTakesAndWhyItCanRunAgain(t *testing.T) {
 	t.Parallel()
-	for _, name := range append([]string{"lookup", "probe"}, redisstore.ScriptNames...) {
+	for _, name := range append([]string{"lookup", "probe", "epoch"}, redisstore.ScriptNames...) {
 		head, _, _ := strings.Cut(source(t, name), "\nlocal ")
 		for _, word := range []string{"-- " + name, "-- KEYS", "-- Returns", "-- Idempotent"} {
 			assert.Contains(t, head, word, name)

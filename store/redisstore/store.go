@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
@@ -27,8 +28,13 @@ type Store struct {
 	scripts   scripts
 	clusters  redisconn.Clusters
 	listener  *redisconn.Listener
+	replicas  replicas
+	guard     guard
 	counters  counters
-	closed    atomic.Bool
+
+	closing sync.Mutex // orders closed before the last of asides
+	closed  atomic.Bool
+	asides  sync.WaitGroup
 }
 
 var (
@@ -48,6 +54,9 @@ var (
 // [redis.UniversalClient], such as a wrapper, renewals share the connections
 // of the rest.
 //
+// [MinReplicas] and [MemoryGuard] are for what a master takes with it when it
+// dies.
+//
 // A *redis.Ring is refused, a client without ContextTimeoutEnabled is unless
 // [AllowNoContextTimeout] is given, and so is a bad namespace. The client stays
 // the caller's to close, after the store.
@@ -64,6 +73,8 @@ func New(rdb redis.UniversalClient, opts ...Option) (*Store, error) {
 		namespace: set.namespace,
 		log:       set.logger,
 		scripts:   newScripts(),
+		replicas:  set.replicas,
+		guard:     set.guard,
 	}
 	s.renewals, s.reserved = redisconn.Reserve(rdb)
 	s.clusters = redisconn.NewClusters(s.rdb, s.renewals)
@@ -117,15 +128,15 @@ func (s *Store) Lookup(ctx context.Context, id store.ID) (store.Record, error) {
 const lookup = "lookup"
 
 func (s *Store) lookup(ctx context.Context, id store.ID) (store.Record, error) {
-	life, body := s.runAndGet(ctx, s.scripts.lookup, s.key(id))
-	raw, err := body.Bytes()
+	got := s.send(ctx, packet{script: s.scripts.lookup, keys: []string{s.key(id)}, get: true})
+	raw, err := got.body.Bytes()
 	switch {
 	case errors.Is(err, redis.Nil):
 		return store.Record{}, nil
 	case err != nil:
 		return store.Record{}, s.failed(ctx, lookup, id, err)
 	}
-	numbers, err := life.Int64Slice()
+	numbers, err := got.reply.Int64Slice()
 	if err == nil && len(numbers) != 2 {
 		err = errReply
 	}
@@ -159,10 +170,19 @@ type Stats struct {
 	// heard broke, went silent, was refused, or could not be opened. Whoever
 	// waited meanwhile had to look again by itself.
 	ListenFailures int64
+	// Unacknowledged counts writes that too few replicas confirmed, by
+	// [MinReplicas].
+	Unacknowledged int64
+	// MemoryChanges counts how often this store was the first to see that the
+	// server's memory is another, by [MemoryGuard].
+	MemoryChanges int64
+	// Quarantined counts claims that were refused because of that.
+	Quarantined int64
 }
 
 type counters struct {
 	largeFallbacks, scriptLoads, claimsRepeated, listenFailures atomic.Int64
+	unacknowledged, memoryChanges, quarantined                  atomic.Int64
 }
 
 // Stats returns the counts so far.
@@ -173,6 +193,9 @@ func (s *Store) Stats() Stats {
 		ClaimsRepeated: s.counters.claimsRepeated.Load(),
 		MapReloads:     s.clusters.Reloads(),
 		ListenFailures: s.counters.listenFailures.Load(),
+		Unacknowledged: s.counters.unacknowledged.Load(),
+		MemoryChanges:  s.counters.memoryChanges.Load(),
+		Quarantined:    s.counters.quarantined.Load(),
 	}
 }
 
@@ -185,10 +208,14 @@ func (s *Store) Stats() Stats {
 // them is just connecting to a Redis that does not answer: then it takes two
 // seconds at most, or what the client's own timeouts say.
 func (s *Store) Close() error {
-	if s.closed.Swap(true) {
+	s.closing.Lock()
+	was := s.closed.Swap(true)
+	s.closing.Unlock()
+	if was {
 		return nil
 	}
 	s.listener.Close()
+	s.asides.Wait()
 	if !s.reserved {
 		return nil
 	}

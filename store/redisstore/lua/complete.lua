@@ -7,7 +7,7 @@
 -- Returns {verdict, now, owner, field that is unreadable}
 --
 -- Idempotent: the owner's own completed record answers 'done' and stays as it
--- is. Answers above some KiB come through complete_large instead.
+-- is, but for the write that WAIT needs. Answers above some KiB come through complete_large instead.
 
 local key, owner, token, ttl = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[4]
 
@@ -27,7 +27,10 @@ if absent(raw, token) then
 end
 local state = sub(raw, 5, 5)
 if sub(raw, 130, 161) ~= owner or state == 'L' then return answer('refused') end
-if state == 'C' then return answer('done') end
+if state == 'C' then
+  touch(key)
+  return answer('done')
+end
 
 save(key, 0, ended(raw, 'C', sub(raw, 6, 6)), ttl)
 redis.call('SETRANGE', key, 233, sub(ARGV[8], 73, 81)) -- codec, omission

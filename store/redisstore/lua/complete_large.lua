@@ -9,7 +9,7 @@
 --         asks for the same as complete, with the answer in ARGV.
 --
 -- Idempotent: the owner's own completed record answers 'done' and stays as it
--- is. The second name is gone after every way out.
+-- is, but for the write that WAIT needs. The second name is gone after every way out.
 
 local key, temp, owner, token, ttl = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2]), ARGV[4]
 
@@ -40,7 +40,10 @@ if adopts then
 else
   local state = sub(raw, 5, 5)
   if sub(raw, 130, 161) ~= owner or state == 'L' then return answer('refused') end
-  if state == 'C' then return answer('done') end
+  if state == 'C' then
+    touch(key)
+    return answer('done')
+  end
 end
 if redis.call('EXISTS', temp) == 0 then return answer('again') end
 if not adopts and not same(raw) then return answer('again') end
