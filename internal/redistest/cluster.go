@@ -194,6 +194,19 @@ func (c *Cluster) Rejoin(server *Server) {
 	server.Restart()
 	server.awaitLinked()
 	c.AwaitOK()
+	for _, asked := range c.servers {
+		await(c.t, "the nodes take the replica for healthy", func() bool { return !asked.Up() || c.counts(asked, server) })
+	}
+}
+
+// counts reports whether one node counts on another one to serve.
+func (c *Cluster) counts(asked, server *Server) bool {
+	for i := range clusterMasters {
+		if slices.Contains(c.owners(asked, i*slotCount/clusterMasters+1), server) {
+			return true
+		}
+	}
+	return false
 }
 
 // Migration is a slot on its way from one master to another.

@@ -23,7 +23,7 @@ import (
 const (
 	processes = 2
 	workers   = 6
-	lease     = 3 * time.Second
+	lease     = 10 * time.Second
 	// backWithin is how soon there has to be service after a failure that is over.
 	backWithin = 20 * time.Second
 )
@@ -206,4 +206,13 @@ func (l *load) again(t *testing.T) (quarantined int) {
 		}
 	}
 	return quarantined
+}
+
+// repeat makes the callers repeat a key, too, more often than others at first.
+func (l *load) repeat(key string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for range len(l.sent)/2 + 1 {
+		l.sent = append(l.sent, key)
+	}
 }
