@@ -144,10 +144,22 @@ func (e *Examination) checkRole(role, where string) {
 	}
 }
 
-// checkReplicas counts the replicas that could acknowledge a write.
+// checkReplicas counts the replicas that could acknowledge a write, and tries the
+// command that asks them.
 func (e *Examination) checkReplicas(ctx context.Context, c redis.Cmdable, where string) error {
 	if e.Replicas == 0 {
 		return nil
+	}
+	pipe := c.Pipeline()
+	probe := pipe.Do(ctx, "wait", 0, 1)
+	Exec(ctx, pipe)
+	err := probe.Err()
+	if Denied(err) {
+		e.Fault("WAIT is refused%s: %s; permit it, or every claim is refused", where, err)
+		return nil
+	}
+	if err != nil {
+		return err
 	}
 	return e.checkInfo(ctx, c, where, "replication", "connected_slaves", func(connected, where string) {
 		n, err := strconv.Atoi(connected)

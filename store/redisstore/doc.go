@@ -47,7 +47,17 @@
 // Records are as safe as the server keeps them. One that evicts keys, or is
 // restarted without its data, or fails over to a replica that had not received
 // the last writes, forgets claims and answers. [Store.Preflight] finds what can
-// be found beforehand.
+// be found beforehand. Two options are for the rest:
+//
+//	                            what dies                      what a retry gets
+//	neither                     a master, with its last writes it may run again
+//	MinReplicas(all of them)    a master                       what is recorded, or that it runs
+//	MemoryGuard(quarantine)     a master, or all memory        the same, or 503 until the quarantine is over
+//
+// [MinReplicas] waits for replicas before a handler starts, on a single server,
+// through Sentinel and on a cluster. [MemoryGuard] does not wait for anything and
+// refuses new claims once memory may be lost; not on a cluster. They can be
+// combined.
 //
 // # In Redis
 //
@@ -64,4 +74,7 @@
 //	~reprise:* &reprise:* -@all +hello +auth +ping +select
 //	+eval +evalsha +time +get +set +getrange +setrange +pttl +pexpire +persist
 //	+exists +rename +unlink +publish +subscribe +unsubscribe +scan
+//
+// [MinReplicas] adds +wait, and on a cluster +asking; [MemoryGuard] adds +info and
+// the key namespace:guard.
 package redisstore

@@ -78,3 +78,38 @@ func ExampleStore_Preflight() {
 	// redisstore: could not be checked: INFO replication is refused, so its role is not known
 	// redisstore: could not be checked: CONFIG GET maxmemory-policy is refused; make sure that it is noeviction
 }
+
+// A claim counts once the only replica has it, too.
+func ExampleMinReplicas() {
+	rdb := redis.NewFailoverClient(&redis.FailoverOptions{
+		MasterName: "main", SentinelAddrs: []string{"127.0.0.1:26379"}, ContextTimeoutEnabled: true,
+	})
+	defer func() { _ = rdb.Close() }()
+	records, err := redisstore.New(rdb, redisstore.MinReplicas(1, 200*time.Millisecond))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(records.Close())
+	// Output: <nil>
+}
+
+// Nobody here retries for longer than ten minutes.
+func ExampleMemoryGuard() {
+	cluster := redis.NewClusterClient(&redis.ClusterOptions{ContextTimeoutEnabled: true})
+	defer func() { _ = cluster.Close() }()
+	_, err := redisstore.New(cluster, redisstore.MemoryGuard(10*time.Minute))
+	fmt.Println(err)
+
+	single := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379", ContextTimeoutEnabled: true})
+	defer func() { _ = single.Close() }()
+	records, err := redisstore.New(single, redisstore.MemoryGuard(10*time.Minute))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(records.Close())
+	// Output:
+	// redisstore: MemoryGuard needs a *redis.Client, of a single server or through Sentinel, not a *redis.ClusterClient: it watches one memory, and a cluster has one in each master
+	// <nil>
+}

@@ -14,7 +14,8 @@ import (
 // maxmemory-policy noeviction. It tries, on a key that it removes again, every
 // command that the scripts use, and then the two that only [Store.Watch] and
 // [Store.List] do. And it looks at how often a cluster's client reads the map of
-// slots.
+// slots. With [MinReplicas] it counts the connected replicas and tries WAIT; with
+// [MemoryGuard] it looks at the memory, so that a quarantine begins then.
 //
 // Each finding says what to do about it. Managed services and narrowed users
 // often may not ask for a server's settings; such findings wrap

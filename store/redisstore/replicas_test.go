@@ -2,6 +2,7 @@ package redisstore_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -220,6 +221,49 @@ func TestPreflightFindsTooFewReplicas(t *testing.T) {
 		findings, err := s.Preflight(t.Context())
 		require.NoError(t, err)
 		requireFindings(t, findings, want, nil)
+	}
+}
+
+// F40: without the right to wait nothing is started, and Preflight says why.
+func TestMinReplicasNeedsTheRightToWaitF40(t *testing.T) {
+	t.Parallel()
+	fast := redistest.Args("--repl-diskless-sync-delay", "0")
+	for _, may := range []bool{false, true} {
+		rights := documentedRights()
+		if may {
+			rights = append(rights, "+wait")
+		}
+		master, replica := redistest.Start(t, fast, redistest.User("app", "x", rights...)), redistest.Start(t, fast)
+		replica.ReplicaOf(master)
+		rdb := master.Client(t, noRepeats, func(o *redis.Options) { o.Username, o.Password = "app", "x" })
+		s := newStore(t, rdb, redisstore.MinReplicas(1, time.Second))
+		findings, err := s.Preflight(t.Context())
+		require.NoError(t, err)
+		r := newRequest(t)
+		if may {
+			r.claims(t, s, store.Claimed)
+			require.NotContains(t, errors.Join(findings...).Error(), "WAIT")
+			continue
+		}
+		r.unacknowledged(t, s, r.claim)
+		require.ErrorContains(t, errors.Join(findings...), "WAIT is refused")
+	}
+}
+
+// WAIT counts up to the last write of its own connection, so a completion that is
+// repeated has to write, too.
+func TestRepeatedCompletionWrites(t *testing.T) {
+	t.Parallel()
+	s, srv := own(t)
+	warm(t, s)
+	for _, answer := range []store.Answer{bodyOf(9), bodyOf(64 << 10)} {
+		r := newRequest(t)
+		r.claims(t, s, store.Claimed)
+		r.applies(t, s, r.complete(answer), store.Done)
+		before := srv.CommandCounts()
+		r.applies(t, s, r.complete(answer), store.Done)
+		require.Equal(t, 1, srv.CommandCounts().Since(before)["setrange"])
+		r.replays(t, s, answer)
 	}
 }
 
