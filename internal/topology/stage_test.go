@@ -34,6 +34,7 @@ type stage struct {
 	ops    []*idempotency.Operation
 	ledger *ledger
 	lost   atomic.Int64 // leases, as the hook tells
+	late   atomic.Int64 // answers that were recorded after they were given
 	keys   atomic.Int64
 }
 
@@ -47,7 +48,7 @@ func newStage(t *testing.T, connect func() redis.UniversalClient, opts ...rediss
 		t.Cleanup(func() { assert.NoError(t, st.Close()) })
 		guard, err := idempotency.New(st,
 			idempotency.WithLogger(slog.New(slog.DiscardHandler)),
-			idempotency.WithTrace(idempotency.Trace{LeaseLost: func(idempotency.LeaseLost) { s.lost.Add(1) }}))
+			idempotency.WithTrace(s.hooks()))
 		require.NoError(t, err)
 		t.Cleanup(func() { shutdown(guard) })
 		op, err := guard.Operation("pay", idempotency.Policy{Lease: lease})
@@ -55,6 +56,17 @@ func newStage(t *testing.T, connect func() redis.UniversalClient, opts ...rediss
 		s.stores, s.ops = append(s.stores, st), append(s.ops, op)
 	}
 	return s
+}
+
+func (s *stage) hooks() idempotency.Trace {
+	return idempotency.Trace{
+		LeaseLost: func(idempotency.LeaseLost) { s.lost.Add(1) },
+		LateEnding: func(l idempotency.LateEnding) {
+			if l.Event == "complete" && l.Err == nil {
+				s.late.Add(1)
+			}
+		},
+	}
 }
 
 // shutdown gives what is pending little time: the Redis that it is for may be gone.

@@ -28,7 +28,7 @@ func (s *Store) claim(ctx context.Context, id store.ID, ev store.Claim) (store.R
 
 func (s *Store) claimOnce(ctx context.Context, id store.ID, ev store.Claim) (store.Reply, error) {
 	fresh := store.Record{Fingerprint: ev.Fingerprint, Scope: ev.Scope, Operation: ev.Operation}
-	got := s.send(ctx, packet{
+	got := s.sendClaim(ctx, packet{
 		script: s.scripts.claim,
 		keys:   []string{s.key(id)},
 		args: []any{
@@ -53,6 +53,23 @@ func (s *Store) claimOnce(ctx context.Context, id store.ID, ev store.Claim) (sto
 		return s.withAnswer(ctx, ev.Name(), id, reply, got.body)
 	}
 	return reply, nil
+}
+
+// sendClaim sends a claim. While replicas lag it goes without WAIT first, and once
+// more with it if it was won: the same owner may ask again, and that writes, too.
+// Those that start nothing, which are most when many retry, would else each keep a
+// connection busy until the time for acknowledgements is over.
+func (s *Store) sendClaim(ctx context.Context, p packet) answers {
+	if !p.wait || !s.lagging.Load() {
+		return s.send(ctx, p)
+	}
+	p.wait = false
+	got := s.send(ctx, p)
+	if value, err := got.reply.Result(); err != nil || !startsAttempt(value) {
+		return got
+	}
+	p.wait = true
+	return s.send(ctx, p)
 }
 
 // upheld returns the reply to a claim that was won, if that will still be so

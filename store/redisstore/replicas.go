@@ -41,7 +41,9 @@ const (
 // WAIT goes behind the event on the same connection, to the node that executed it,
 // so no event costs another round trip; while a cluster's slot is moved, one for
 // its redirection and two for a look at the map. Claims that start nothing, such
-// as replays, never wait. Releases, failures and settlements do not either: what
+// as replays, never wait. Once replicas were too slow, and until they are not, a claim
+// that starts an attempt takes a second round trip, so that the others need not keep
+// connections busy. Releases, failures and settlements do not either: what
 // they leave behind when they are lost is an outcome that is not known, and never a
 // second run.
 //
@@ -116,15 +118,25 @@ func (s *Store) acknowledged(acks *redis.Cmd) error {
 	if acks == nil {
 		return nil
 	}
-	n, err := acks.Int()
-	if err == nil && n >= s.replicas.min {
+	err := s.replicas.check(acks)
+	s.lagging.Store(err != nil)
+	if err == nil {
 		return nil
 	}
 	s.counters.unacknowledged.Add(1)
+	return err
+}
+
+// check returns an error if fewer replicas than asked for have acknowledged.
+func (r replicas) check(acks *redis.Cmd) error {
+	n, err := acks.Int()
 	if err != nil {
 		return fmt.Errorf("%w: WAIT: %w", ErrUnacknowledged, err)
 	}
-	return fmt.Errorf("%w: %d of %d", ErrUnacknowledged, n, s.replicas.min)
+	if n < r.min {
+		return fmt.Errorf("%w: %d of %d", ErrUnacknowledged, n, r.min)
+	}
+	return nil
 }
 
 // confirmed reads a script's reply to an event on one record, which counts as

@@ -151,6 +151,39 @@ func TestReplaysDoNotWaitForReplicas(t *testing.T) {
 	replica.Resume()
 }
 
+// Nor do they keep the connections busy that others need, once it is known that
+// replicas are slow; and claims that start an attempt are acknowledged all the same.
+func TestReplaysDoNotHoldConnectionsWhileReplicasLag(t *testing.T) {
+	t.Parallel()
+	_, proxy, master, replica := replicated(t)
+	rdb := master.Client(t, noRepeats, func(o *redis.Options) {
+		o.Addr, o.PoolSize, o.PipelinePoolSize = proxy.Addr(), 2, -1
+	})
+	const timeout = 500 * time.Millisecond
+	s := newStore(t, rdb, redisstore.MinReplicas(1, timeout))
+	done := newRequest(t)
+	done.claims(t, s, store.Claimed)
+	done.applies(t, s, done.complete(bodyOf(9)), store.Done)
+	replica.Pause()
+	fresh := newRequest(t)
+	fresh.unacknowledged(t, s, fresh.claim)
+
+	began := time.Now()
+	for range 20 {
+		done.replays(t, s, bodyOf(9))
+	}
+	require.Less(t, time.Since(began), 3*timeout)
+	fresh.unacknowledged(t, s, fresh.claim)
+	replica.Resume()
+	require.Eventually(t, func() bool {
+		_, err := s.Apply(t.Context(), fresh.id, fresh.claim)
+		return err == nil
+	}, 10*time.Second, 10*time.Millisecond)
+	proxy.ResetCounts()
+	newRequest(t).claims(t, s, store.Claimed)
+	require.Equal(t, [][]string{{"evalsha", "get", "wait"}}, proxy.Packets(), "as before")
+}
+
 // The wait ends before the caller's deadline does: an answer that says "too few"
 // leaves the connection whole, a deadline does not.
 func TestWaitEndsBeforeTheDeadline(t *testing.T) {
@@ -282,4 +315,26 @@ func TestCloseWaitsForOutstandingAcknowledgements(t *testing.T) {
 	_, err = s.Apply(t.Context(), r.id, r.claim)
 	require.ErrorIs(t, err, redis.ErrClosed)
 	replica.Resume()
+}
+
+// F23, F25: a client that repeats a packet whose last reply was lost has done
+// nothing twice.
+func TestLostAcknowledgementIsAskedForAgainF23F25(t *testing.T) {
+	t.Parallel()
+	_, proxy, master, _ := replicated(t)
+	s := newStore(t, master.Client(t, func(o *redis.Options) {
+		o.Addr, o.ReadTimeout = proxy.Addr(), 2*time.Second
+	}), redisstore.MinReplicas(1, time.Second))
+	for _, answer := range []store.Answer{bodyOf(9), bodyOf(64 << 10)} {
+		r := newRequest(t)
+		lost := proxy.LoseReply("wait", 1)
+		r.claims(t, s, store.Claimed)
+		require.Equal(t, 1, lost.Fired())
+		require.Equal(t, 1, r.reply.Attempt)
+		lost = proxy.LoseReply("wait", 1)
+		r.applies(t, s, r.complete(answer), store.Done)
+		require.Equal(t, 1, lost.Fired())
+		r.replays(t, s, answer)
+	}
+	require.Zero(t, s.Stats().Unacknowledged)
 }

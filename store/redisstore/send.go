@@ -188,6 +188,9 @@ func (s *Store) execUntil(ctx context.Context, pipe redis.Pipeliner, early *earl
 	if !s.aside(func() {
 		defer close(all)
 		redisconn.Exec(ctx, pipe)
+		if s.replicas.check(got.acks) != nil {
+			s.lagging.Store(true)
+		}
 	}) {
 		return unsent(p, redis.ErrClosed)
 	}

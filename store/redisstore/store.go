@@ -30,6 +30,7 @@ type Store struct {
 	listener  *redisconn.Listener
 	replicas  replicas
 	guard     guard
+	lagging   atomic.Bool // replicas did not acknowledge in time, when last asked
 	counters  counters
 
 	closing sync.Mutex // orders closed before the last of asides
