@@ -1,6 +1,8 @@
 package topology_test
 
 import (
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -124,4 +126,34 @@ func requireOnce(t *testing.T, s *stage) {
 	require.Empty(t, twice, "ran twice")
 	require.Empty(t, contradicted)
 	require.Greater(t, len(s.ledger.keys()), 20)
+}
+
+// F17: a master that was replaced while it stood still, and does not know it, starts
+// nothing: nobody acknowledges what it writes.
+func TestThawedMasterStartsNothingF17(t *testing.T) {
+	t.Parallel()
+	servers := redistest.StartSentinel(t, 1)
+	master := servers.Master()
+	// A client that does not hear of the failover, as in a partition.
+	s := newStage(t, func() redis.UniversalClient { return master.Client(t) },
+		redisstore.MinReplicas(1, 20*time.Millisecond))
+	s.serves(t)
+	before := len(s.ledger.keys())
+	master.Pause()
+	servers.AwaitFailover(master)
+	master.Resume()
+
+	wrote := 0
+	require.Eventually(t, func() bool {
+		_, err := s.ask(t.Context(), s.newKey())
+		if err == nil {
+			return true // the ledger has it
+		}
+		if errors.Is(err, redisstore.ErrUnacknowledged) {
+			wrote++ // it took the claim for a master's
+		}
+		return strings.Contains(err.Error(), "READONLY")
+	}, backWithin, time.Millisecond, "it was told at last")
+	require.Len(t, s.ledger.keys(), before)
+	require.Positive(t, wrote, "it knew at once, so nothing was shown")
 }
