@@ -27,7 +27,7 @@ import (
 func (s *Store) Preflight(ctx context.Context) ([]error, error) {
 	found := &redisconn.Examination{
 		Package: "redisstore", ErrUnchecked: store.ErrUnchecked,
-		Evicted: "a running claim or a recorded answer that is evicted lets a retry run again",
+		Evicted:  "a running claim or a recorded answer that is evicted lets a retry run again",
 		Replicas: s.replicas.min,
 	}
 	if err := s.examine(ctx, found); err != nil {
