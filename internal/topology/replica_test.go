@@ -22,7 +22,7 @@ func TestServiceWithoutItsReplicaF16(t *testing.T) {
 	master, replica := redistest.Start(t, fast), redistest.Start(t, fast)
 	replica.ReplicaOf(master)
 	s := newStage(t, func() redis.UniversalClient { return master.Client(t) },
-		redisstore.MinReplicas(1, 20*time.Millisecond))
+		redisstore.MinReplicas(1, ackTimeout))
 	key := s.newKey()
 	result, err := s.askFor(t.Context(), key, func(context.Context) { replica.Pause() })
 	require.NoError(t, err)
