@@ -110,7 +110,7 @@ func openWrap(t *testing.T, desk orderDesk) callFunc {
 
 func unscopedWrap(t *testing.T, desk orderDesk, openly bool) (callFunc, error) {
 	t.Helper()
-	wrapped, err := idempotency.Wrap(desk.guard, "orders.wrap", desk.runUnscoped, unscopedOptions(t, desk, openly)...)
+	wrapped, err := idempotency.Wrap(desk.guard, "orders.wrap", desk.runUnscoped, global(openly, desk.parsed(t))...)
 	return heeding(func(ctx context.Context, in orderInput) (orderOutput, error) { return wrapped(ctx, unscopedInput(in)) }), err
 }
 
@@ -118,9 +118,8 @@ func (d orderDesk) runUnscoped(ctx context.Context, in unscopedInput) (orderOutp
 	return d.run(ctx, orderInput(in))
 }
 
-func unscopedOptions(t *testing.T, desk orderDesk, openly bool) []idempotency.OperationOption {
-	t.Helper()
-	options := []idempotency.OperationOption{desk.parsed(t)}
+// global says that there is no scope, if that is to be said.
+func global(openly bool, options ...idempotency.OperationOption) []idempotency.OperationOption {
 	if openly {
 		options = append(options, idempotency.GlobalScope())
 	}
@@ -138,7 +137,7 @@ func openWrapContext(t *testing.T, desk orderDesk) callFunc {
 
 func unscopedWrapContext(t *testing.T, desk orderDesk, openly bool) (callFunc, error) {
 	t.Helper()
-	return wrapContext(desk, unscopedOptions(t, desk, openly)...)
+	return wrapContext(desk, global(openly, desk.parsed(t))...)
 }
 
 func wrapContext(desk orderDesk, options ...idempotency.OperationOption) (callFunc, error) {
@@ -165,7 +164,7 @@ func unscopedWeave(t *testing.T, desk orderDesk, openly bool) (callFunc, error) 
 	call, err := weave(desk, func(ctx context.Context, in *unscopedInput) (*orderOutput, error) {
 		out, err := desk.runUnscoped(ctx, *in)
 		return &out, err
-	}, unscopedOptions(t, desk, openly)[1:]...)
+	}, global(openly)...)
 	return heeding(func(ctx context.Context, in orderInput) (orderOutput, error) {
 		open := unscopedInput(in)
 		return deref(call()(ctx, &open))

@@ -157,7 +157,7 @@ func TestC3_OnEveryLevelAHundredThatWaitGetOneAnswer(t *testing.T) {
 
 func TestL1_OnEveryLevelALeaseIsRenewedWhileTheHandlerRuns(t *testing.T) {
 	t.Parallel()
-	onEveryLevelAtOnce(t, 2, 24, func(t *testing.T, l level, guards []*idempotency.Guard) {
+	onEveryLevelAtOnce(t, 2, 100, func(t *testing.T, l level, guards []*idempotency.Guard) {
 		const lease = 1500 * time.Millisecond // longer than a busy machine's hiccups
 		runs, started := new(atomic.Int64), make(chan struct{}, 1)
 		calls := openAll(t, l, guards, orderDesk{runs: runs, policy: "lease=1500ms,max-hold=1m,wait=none", work: func(ctx context.Context) error {

@@ -22,8 +22,8 @@ func httpLevels() []level {
 	const pattern = "POST /orders"
 	option := httpWay{mount: mountByOption, scope: idemhttp.Scope(tenantOnly), handler: plainly, unscoped: plainly}
 	typed := httpWay{mount: mountHandler, scope: idemhttp.GlobalScope(), handler: orderDesk.typed, unscoped: orderDesk.typedUnscoped}
-	table, below := typed, typed
-	table.mount, below.mount = mountTable, mountProtected
+	table, below, wrapped, around := typed, typed, typed, option
+	table.mount, below.mount, wrapped.mount, around.mount = mountTable, mountProtected, mountWrapped, mountAround
 	all := []level{
 		{
 			name: "route option", operation: pattern, open: option.open, unscoped: option.openUnscoped,
@@ -49,6 +49,14 @@ func httpLevels() []level {
 				{"a policy's word", wrongProtect, []string{`"orders.create"`, "Key", `"requierd"`}},
 				{"a field's word", misspeltBelow, []string{"500", "misspelt.ID", `"kee"`, `"key"`}},
 			},
+		},
+		{
+			name: "request struct wrapped", operation: "orders.create", open: wrapped.open, unscoped: wrapped.openUnscoped,
+			mistakes: []mistake{{"a field's word", wrapped.misspelt(), []string{"orders.create", "misspelt.ID", `"kee"`, `"key"`}}},
+		},
+		{
+			name: "around a router", operation: "orders", open: around.open, unscoped: around.openUnscoped,
+			mistakes: []mistake{{"a policy's word", wrongAround, []string{`"orders"`, "Key", `"requierd"`}}},
 		},
 	}
 	for i := range all {
@@ -178,9 +186,12 @@ func (d orderDesk) typedUnscoped() http.Handler {
 	return idemhttp.JSON(d.runUnscoped, idemhttp.JSONStatus(http.StatusCreated))
 }
 
+// bodyWords say what of a body counts, where no tags do.
+const bodyWords = ",fingerprint=json,fingerprint-exclude=/tenant|/trace_id"
+
 // mountByOption says in the policy what counts. The tenant is in the header.
 func mountByOption(mw *idemhttp.Middleware, mux *http.ServeMux, words string, handler http.Handler) error {
-	return mountHandler(mw, mux, words+",fingerprint=json,fingerprint-exclude=/tenant|/trace_id", handler)
+	return mountHandler(mw, mux, words+bodyWords, handler)
 }
 
 func mountHandler(mw *idemhttp.Middleware, mux *http.ServeMux, words string, handler http.Handler) error {
@@ -205,6 +216,35 @@ func mountProtected(mw *idemhttp.Middleware, mux *http.ServeMux, words string, h
 	return nil
 }
 
+func mountWrapped(mw *idemhttp.Middleware, mux *http.ServeMux, words string, handler http.Handler) error {
+	policy, err := idempotency.ParsePolicy(words)
+	if err != nil {
+		return err
+	}
+	protected, err := mw.Wrap("orders.create", handler, policy)
+	if err != nil {
+		return err
+	}
+	mux.Handle("/", protected)
+	return nil
+}
+
+// mountAround goes around a router, and says in the policy what counts.
+func mountAround(mw *idemhttp.Middleware, mux *http.ServeMux, words string, handler http.Handler) error {
+	policy, err := idempotency.ParsePolicy(words + bodyWords)
+	if err != nil {
+		return err
+	}
+	protect, err := mw.ProtectByPath("orders", policy)
+	if err != nil {
+		return err
+	}
+	router := http.NewServeMux()
+	router.Handle("POST /orders", handler)
+	mux.Handle("/", protect(router))
+	return nil
+}
+
 // mountTable mounts a table whose policy is known at run time only.
 func mountTable(mw *idemhttp.Middleware, mux *http.ServeMux, words string, handler http.Handler) error {
 	table := reflect.New(reflect.StructOf([]reflect.StructField{{
@@ -225,6 +265,12 @@ func wrongPointer(t *testing.T, g *idempotency.Guard) error {
 func wrongProtect(t *testing.T, g *idempotency.Guard) error {
 	t.Helper()
 	_, err := openly(t, g).Protect("orders.create", requierd())
+	return err
+}
+
+func wrongAround(t *testing.T, g *idempotency.Guard) error {
+	t.Helper()
+	_, err := openly(t, g).ProtectByPath("orders", requierd())
 	return err
 }
 
