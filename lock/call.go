@@ -52,7 +52,7 @@ var (
 // but not its cancellation, which would only leave the outcome unknown.
 func (l *Locker) ask(ctx context.Context, id ID, owner Owner, wait bool) (a answer) {
 	a = answer{owner: owner, sent: time.Now()}
-	ctx, cancel := l.bounded(ctx)
+	ctx, cancel := l.bounded(ctx, a.sent)
 	defer cancel()
 	defer contain(&a.err)
 	a.unclear = true // should the backend panic
@@ -64,24 +64,17 @@ func (l *Locker) ask(ctx context.Context, id ID, owner Owner, wait bool) (a answ
 	return a
 }
 
-func (l *Locker) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	limit := l.opts.callTimeout
-	if deadline, ok := ctx.Deadline(); ok {
-		limit = min(limit, time.Until(deadline))
+// bounded is bounded by the call timeout and by ctx's deadline.
+func (l *Locker) bounded(ctx context.Context, now time.Time) (context.Context, context.CancelFunc) {
+	if deadline, ok := ctx.Deadline(); ok && deadline.Sub(now) < l.opts.callTimeout {
+		return context.WithDeadline(context.WithoutCancel(ctx), deadline)
 	}
-	return context.WithTimeout(context.WithoutCancel(ctx), limit)
-}
-
-// detached is bounded by the call timeout alone.
-func (l *Locker) detached(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), l.opts.callTimeout)
+	return l.bounds.detached(ctx, now), func() {}
 }
 
 func (l *Locker) release(ctx context.Context, id ID, owner Owner) (held bool, err error) {
-	ctx, cancel := l.detached(ctx)
-	defer cancel()
 	defer contain(&err)
-	return l.backend.Release(ctx, id, owner)
+	return l.backend.Release(l.bounds.detached(ctx, time.Now()), id, owner)
 }
 
 // contain makes a backend's panic an error: some calls are made by goroutines
@@ -104,7 +97,7 @@ func (l *Locker) renew(ctx context.Context, renewals []Renewal) []lease.Result {
 
 // renewOne renews for a holder.
 func (l *Locker) renewOne(ctx context.Context, r Renewal) (lost bool, err error) {
-	ctx, cancel := l.bounded(ctx)
+	ctx, cancel := l.bounded(ctx, time.Now())
 	defer cancel()
 	defer contain(&err)
 	results := l.backend.Renew(ctx, []Renewal{r})

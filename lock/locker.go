@@ -16,6 +16,7 @@ import (
 type Locker struct {
 	backend   Backend
 	opts      options
+	bounds    bounds
 	dog       *lease.Watchdog[Renewal]
 	crowds    *crowds
 	leftovers *leftovers
@@ -40,6 +41,7 @@ func New(backend Backend, opts ...Option) (*Locker, error) {
 	l := &Locker{backend: backend, opts: o, calls: gate.New(), holds: gate.New(), aside: gate.New()}
 	l.crowds = newCrowds(l, notifier)
 	l.leftovers = newLeftovers(l)
+	l.bounds.limit = o.callTimeout
 	l.dog, err = lease.New(lease.Config[Renewal]{
 		Renew: l.renew, MaxBatch: MaxRenewals, CallTimeout: o.callTimeout, Logger: o.logger,
 	})
