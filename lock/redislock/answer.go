@@ -18,7 +18,7 @@ var ErrUnreadable = errors.New("not a lock that can be read")
 
 // The letters of the scripts.
 const (
-	wordAcquired   = 'A'
+	wordAcquired   = 'R' // of the record
 	wordHeld       = 'H'
 	wordEnded      = 'E'
 	wordDone       = 'D'
@@ -32,10 +32,22 @@ type answer struct {
 	detail string
 }
 
+// Where the fields of a record lie that a claim returns.
+const (
+	recordLen             = 87
+	tokenFrom, tokenUntil = 7, 23
+	ownerFrom             = 55
+)
+
 // parse reads an answer, and makes sure that it is not another request's.
-func parse(value any, owner string) (answer, error) {
-	text, ok := value.(string)
-	if !ok || len(text) < 1+len(owner) {
+func parse(text, owner string) (answer, error) {
+	if len(text) == recordLen && text[0] == wordAcquired {
+		if text[ownerFrom:] != owner {
+			return answer{}, errForeign
+		}
+		return answer{word: wordAcquired, detail: text[tokenFrom:tokenUntil]}, nil
+	}
+	if len(text) < 1+len(owner) {
 		return answer{}, errReply
 	}
 	a := answer{word: text[0], detail: text[1+len(owner):]}

@@ -47,7 +47,7 @@
 // of the same name. In the words of an ACL, for the default namespace:
 //
 //	~reprise-lock:* &reprise-lock:* -@all +hello +auth +ping +select
-//	+eval +evalsha +time +set +getrange +setrange +pttl +pexpire +exists
+//	+eval +evalsha +time +get +set +getrange +setrange +pexpire +exists
 //	+publish +subscribe +unsubscribe
 //
 // Set maxmemory-policy noeviction. [Backend.Preflight] looks at that, at the rights,

@@ -18,7 +18,7 @@ import (
 // documentedRights are those that the package's documentation names.
 func documentedRights() []string {
 	return strings.Fields(`~reprise-lock:* &reprise-lock:* -@all +hello +auth +ping +select
-		+eval +evalsha +time +set +getrange +setrange +pttl +pexpire +exists
+		+eval +evalsha +time +get +set +getrange +setrange +pexpire +exists
 		+publish +subscribe +unsubscribe`)
 }
 

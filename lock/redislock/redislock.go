@@ -37,6 +37,7 @@ type Backend struct {
 
 	acquire, renew, release *redis.Script
 
+	sender   *sender
 	clusters redisconn.Clusters
 	listener *redisconn.Listener
 	loads    atomic.Int64
@@ -78,6 +79,7 @@ func New(rdb redis.UniversalClient, opts ...Option) (*Backend, error) {
 		renew:     script("renew"),
 		release:   script("release"),
 	}
+	b.sender = newSender(rdb, &b.loads)
 	b.renewals, b.reserved = redisconn.Reserve(rdb)
 	b.clusters = redisconn.NewClusters(b.rdb, b.renewals)
 	b.listener = redisconn.NewListener(b.rdb.Subscribe, b.unheard)
@@ -131,11 +133,11 @@ func (b *Backend) Release(ctx context.Context, id lock.ID, owner lock.Owner) (he
 func (b *Backend) run(
 	ctx context.Context, sc *redis.Script, id lock.ID, owner string, args ...any,
 ) (answer, error) {
-	value, err := redisconn.Run(ctx, b.rdb, &b.loads, sc, []string{b.key(id)}, args...).Result()
+	text, err := b.sender.run(ctx, sc, b.key(id), args...)
 	if err != nil {
 		return answer{}, err
 	}
-	return parse(value, owner)
+	return parse(text, owner)
 }
 
 // Watch implements [lock.Notifier]. All watches of a backend share one connection,

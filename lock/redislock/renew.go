@@ -101,7 +101,8 @@ func (b *Backend) renewedBy(ctx context.Context, r lock.Renewal, cmd *redis.Cmd)
 }
 
 func (b *Backend) renewed(ctx context.Context, r lock.Renewal, value any) lock.RenewResult {
-	a, err := parse(value, r.Owner.String())
+	text, _ := value.(string)
+	a, err := parse(text, r.Owner.String())
 	if err == nil && a.word != wordDone && a.word != wordLost {
 		err = errReply
 	}

@@ -2,7 +2,7 @@
 --
 -- KEYS    1 the record
 -- ARGV    1 owner, 2 lease in µs, 16 digits, 3 time to live in ms, 4 wait (0, 1)
--- Returns A owner token (acquired), H owner µs (held, and how much of the lease is
+-- Returns the record (acquired), H owner µs (held, and how much of the lease is
 --         left), E owner (ended), U owner field (unreadable)
 --
 -- Idempotent: an owner that asks again finds itself in the record and gets its
@@ -11,18 +11,17 @@
 
 local key, owner, lease, ttl, wait = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local time = redis.call('TIME')
-local clock = time[1] .. string.sub('00000' .. time[2], -6)
-
-local head, tail = 'RPK1H' .. wait .. '0', clock .. lease .. owner
-local set = redis.pcall('SET', key, head .. clock .. tail, 'NX', 'PX', ttl)
-if set and set.ok then return 'A' .. owner .. clock end
--- There is a record; or a full or read-only Redis refused, and must say all the same
--- who holds the lock. A trace of another owner is what is found most.
-local text = redis.pcall('GETRANGE', key, 0, 87)
-if type(text) == 'string' and #text == 87 and string.sub(text, 1, 5) == 'RPK1T'
-  and string.sub(text, 8, 23) < clock and string.sub(text, 56) ~= owner then
-  redis.call('SET', key, head .. clock .. tail, 'PX', ttl)
-  return 'A' .. owner .. clock
+local micros = time[2]
+if #micros < 6 then micros = string.sub('00000' .. micros, -6) end
+local clock = time[1] .. micros
+-- Most calls find nothing, or the trace of another owner. Every string that they
+-- make costs about as much as a command, so they make few.
+local text = redis.pcall('GET', key)
+if not text or type(text) == 'string' and #text == 87 and string.sub(text, 1, 5) == 'RPK1T'
+  and string.sub(text, 8, 23) < clock and not string.find(text, owner, 56, true) then
+  local record = 'RPK1H' .. wait .. '0' .. clock .. clock .. lease .. owner
+  redis.call('SET', key, record, 'PX', ttl)
+  return record
 end
 
 -- include record
@@ -39,12 +38,13 @@ if rest > 0 and not mine then
   return 'H' .. owner .. format('%.0f', rest)
 end
 
-local token
+local token, waiters = nil, wait
 if mine then
   token = sub(raw, 8, 23)
-  if sub(raw, 6, 6) == '1' then head = 'RPK1H10' end
+  if sub(raw, 6, 6) == '1' then waiters = '1' end
 else
   token = after(raw)
 end
-call('SET', key, head .. token .. tail, 'PX', ttl)
-return 'A' .. owner .. token
+local record = 'RPK1H' .. waiters .. '0' .. token .. clock .. lease .. owner
+call('SET', key, record, 'PX', ttl)
+return record

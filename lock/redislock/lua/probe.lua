@@ -17,9 +17,9 @@ end
 try('TIME')
 try('SET', KEYS[1], 'probe', 'NX', 'PX', 1000)
 if #findings > 0 then return findings end -- the rest would only say it again
+try('GET', KEYS[1])
 try('GETRANGE', KEYS[1], 0, 1)
 try('SETRANGE', KEYS[1], 0, 'p')
-try('PTTL', KEYS[1])
 try('EXISTS', KEYS[1])
 try('PUBLISH', KEYS[1], '')
 try('PEXPIRE', KEYS[1], 0) -- which removes it; no script needs more for that
