@@ -1,6 +1,7 @@
 package locks_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -9,50 +10,52 @@ import (
 	redsyncredis "github.com/go-redsync/redsync/v4/redis"
 	redsyncgo "github.com/go-redsync/redsync/v4/redis/goredis/v9"
 	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
 
 	"github.com/reprise-go/reprise/internal/redistest"
 )
 
-// Five masters, of which none, one or two stand still.
+// TryLock on five masters: all of them up, and two of them killed or standing still,
+// which shall cost no more than a fifth, plus the time limit of one master.
+func BenchmarkQuorumTryLock(b *testing.B) {
+	var ways []way
+	for _, state := range []state{healthy, killed, frozen} {
+		_, masters := five(b, state)
+		ways = append(ways, tryLocks(b, string(state), quorum(b, masters)))
+	}
+	compare(b, ways...)
+}
+
+// Acquire and release on five masters, beside redsync as one gets it, and with the
+// option by which it does not wait for the slowest.
 func BenchmarkQuorum(b *testing.B) {
-	for frozen := range 3 {
-		b.Run(fmt.Sprintf("%d frozen/reprise", frozen), func(b *testing.B) {
-			_, masters := five(b, frozen)
-			l := ourQuorum(b, masters)
-			one(b, func(key string) error {
-				le, err := l.TryLock(b.Context(), key)
-				if err != nil {
-					return err
-				}
-				return le.Release(b.Context())
-			})
-		})
-		b.Run(fmt.Sprintf("%d frozen/redsync fail-fast", frozen), func(b *testing.B) {
-			pools, _ := five(b, frozen)
-			redsyncBench(b, pools, redsync.WithFailFast(true))
+	for _, state := range []state{healthy, frozen} {
+		b.Run(string(state), func(b *testing.B) {
+			pools, masters := five(b, state)
+			libs := []library{quorum(b, masters), redsyncQuorum("redsync-fail-fast", pools, redsync.WithFailFast(true))}
+			if state == healthy { // 10 s for each call otherwise
+				libs = append(libs, redsyncQuorum("redsync", pools))
+			}
+			var ways []way
+			for _, lib := range libs {
+				ways = append(ways, pairs(lib))
+			}
+			compare(b, ways...)
 		})
 	}
-	b.Run("0 frozen/redsync", func(b *testing.B) {
-		pools, _ := five(b, 0)
-		redsyncBench(b, pools)
-	})
 }
 
-func redsyncBench(b *testing.B, pools []redsyncredis.Pool, opts ...redsync.Option) {
-	b.Helper()
-	rs := redsync.New(pools...)
-	one(b, func(key string) error {
-		m := rs.NewMutex(key, append(opts, redsync.WithExpiry(8*time.Second))...)
-		if err := m.TryLockContext(b.Context()); err != nil {
-			return err
-		}
-		_, err := m.UnlockContext(b.Context())
-		return err
-	})
-}
+// state is that of two masters of five.
+type state string
 
-// five starts five masters, connects to them, and freezes the first of them.
-func five(b *testing.B, frozen int) (pools []redsyncredis.Pool, masters []redis.UniversalClient) {
+const (
+	healthy state = "healthy"
+	killed  state = "killed"
+	frozen  state = "frozen"
+)
+
+// five starts five masters and connects to them.
+func five(b *testing.B, as state) (pools []redsyncredis.Pool, masters []redis.UniversalClient) {
 	b.Helper()
 	for i := range 5 {
 		srv := redistest.Start(b)
@@ -60,9 +63,13 @@ func five(b *testing.B, frozen int) (pools []redsyncredis.Pool, masters []redis.
 		for range 10 {
 			_ = rdb.Ping(b.Context())
 		}
-		if i < frozen {
+		switch {
+		case i >= 2:
+		case as == frozen:
 			srv.Pause()
 			b.Cleanup(srv.Resume)
+		case as == killed:
+			srv.Kill()
 		}
 		masters = append(masters, rdb)
 		pools = append(pools, redsyncgo.NewPool(rdb))
@@ -70,15 +77,56 @@ func five(b *testing.B, frozen int) (pools []redsyncredis.Pool, masters []redis.
 	return pools, masters
 }
 
-// one calls one after the other.
-func one(b *testing.B, call func(key string) error) {
+func quorum(b *testing.B, masters []redis.UniversalClient) library {
 	b.Helper()
-	b.ReportAllocs()
-	var k keys
-	b.ResetTimer()
-	for range b.N {
-		if err := call(k.next()); err != nil {
-			b.Fatal(err)
+	l := ourQuorum(b, masters)
+	return library{"reprise", func(ctx context.Context, key string) (func(), error) {
+		le, err := l.TryLock(ctx, key)
+		return func() { check(b, le.Release(ctx)) }, err
+	}}
+}
+
+func redsyncQuorum(name string, pools []redsyncredis.Pool, opts ...redsync.Option) library {
+	rs := redsync.New(pools...)
+	opts = append(opts, redsync.WithExpiry(lease))
+	return library{name, func(ctx context.Context, key string) (func(), error) {
+		m := rs.NewMutex(key, opts...)
+		return func() { _, _ = m.UnlockContext(ctx) }, m.TryLockContext(ctx)
+	}}
+}
+
+// attempts is how many locks a round takes, one after the other.
+const attempts = 100
+
+// tryLocks measures the acquisition alone.
+func tryLocks(b *testing.B, name string, lib library) way {
+	b.Helper()
+	n := 0
+	return way{name, func(b *testing.B) (took time.Duration) {
+		b.Helper()
+		for range attempts {
+			n++
+			began := time.Now()
+			release, err := lib.acquire(b.Context(), fmt.Sprint(name, " ", n))
+			took += time.Since(began)
+			require.NoError(b, err)
+			release()
 		}
-	}
+		return took / attempts
+	}}
+}
+
+func pairs(lib library) way {
+	n := 0
+	return way{lib.name, func(b *testing.B) time.Duration {
+		b.Helper()
+		began := time.Now()
+		for range attempts {
+			n++
+			release, err := lib.acquire(b.Context(), fmt.Sprint(lib.name, " ", n))
+			require.NoError(b, err)
+			release()
+		}
+		return time.Since(began) / attempts
+	}}
 }
