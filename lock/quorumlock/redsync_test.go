@@ -227,3 +227,79 @@ func TestContendersAllGetTheLock(t *testing.T) {
 	}
 	all.Wait()
 }
+
+// redsync: extending and unlocking take no time limit, so that each costs the
+// client's read timeout, five seconds, once a majority stands still.
+func TestExtensionAndReleaseTakeATimeLimit_F13(t *testing.T) {
+	s := newStage(t)
+	l := s.locker(t, lock.LeaseTime(30*time.Second), lock.CallTimeout(time.Second))
+	le, err := l.TryLock(t.Context(), "k")
+	require.NoError(t, err)
+	s.awaitAny(t, "k")
+	for _, srv := range s.servers[:3] {
+		srv.Pause()
+		defer srv.Resume()
+	}
+	assert.Less(t, timed(func() { err = le.Extend(t.Context()) }), 3*nodeTimeout)
+	require.ErrorIs(t, err, lock.ErrUnavailable)
+	require.True(t, le.Held(), "which by itself ends nothing")
+	assert.Less(t, timed(func() { err = le.Release(t.Context()) }), 3*nodeTimeout)
+	require.ErrorIs(t, err, lock.ErrUnavailable)
+}
+
+// redsync: a lock that the masters do not know any more is "already taken", so that
+// nobody can tell what is lost from what somebody else has.
+func TestForgottenLockIsLostAndNotTaken(t *testing.T) {
+	s := newStage(t)
+	l := s.locker(t)
+	le, err := l.TryLock(t.Context(), "k")
+	require.NoError(t, err)
+	s.awaitAny(t, "k")
+	for _, srv := range s.servers {
+		srv.FlushAll()
+	}
+	err = le.Extend(t.Context())
+	require.ErrorIs(t, err, lock.ErrLost)
+	require.NotErrorIs(t, err, lock.ErrHeld)
+	require.NotErrorIs(t, err, redsync.ErrExtendFailed)
+	var taken *redsync.ErrTaken
+	require.NotErrorAs(t, err, &taken)
+	require.ErrorIs(t, context.Cause(le.Context()), lock.ErrLost)
+	assert.False(t, le.Held())
+}
+
+// redsync: nobody extends a lock but its user.
+func TestLeaseIsRenewedByItself(t *testing.T) {
+	s := newStage(t)
+	l := s.locker(t, lock.LeaseTime(time.Second))
+	le, err := l.TryLock(t.Context(), "k")
+	require.NoError(t, err)
+	other := s.locker(t)
+	require.Never(t, func() bool {
+		_, err := other.TryLock(t.Context(), "k")
+		return err == nil || !le.Held()
+	}, 2500*time.Millisecond, 100*time.Millisecond)
+	require.NoError(t, le.Release(t.Context()))
+}
+
+// redsync: one who waits asks every master twice, to claim and to take back, at every
+// of its tries, about seven in a second.
+func TestWaiterAsksSeldom(t *testing.T) {
+	s := newStage(t)
+	holder, l := s.locker(t), s.locker(t)
+	le, err := holder.TryLock(t.Context(), "k")
+	require.NoError(t, err)
+	s.awaitAny(t, "k")
+	for _, p := range s.proxies {
+		p.ResetCounts()
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err = l.Lock(ctx, "k")
+	require.ErrorIs(t, err, lock.ErrHeld)
+	for _, p := range s.proxies {
+		requests := p.Requests()
+		assert.LessOrEqual(t, requests["evalsha"]+requests["eval"], 7)
+	}
+	require.NoError(t, le.Release(t.Context()))
+}
