@@ -56,7 +56,8 @@ var (
 // Renewals go over a few connections of their own, made from the client's options
 // when the first one is due. The client's hooks do not see them. For any other
 // implementation of [redis.UniversalClient], such as a wrapper, they share the
-// connections of the rest.
+// connections of the rest. Hooks see claims and releases, as commands or, where many
+// share a round trip, as pipelines in the context of one of the callers.
 //
 // A *redis.Ring is refused, a client without ContextTimeoutEnabled is unless
 // [AllowNoContextTimeout] is given, and so is an option that is out of range. The
