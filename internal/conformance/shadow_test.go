@@ -71,7 +71,7 @@ func variety(w http.ResponseWriter, r *http.Request) {
 
 // The response in shadow is the one without protection, but for the mark; and what
 // was recorded of it is what the handler answered.
-func TestShadow_HTTPAnswersAreTheHandlersOwn(t *testing.T) {
+func TestP10_Shadow_HTTPAnswersAreTheHandlersOwn(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, st store.Store) {
 		s := newService(t, setup{store: st, guard: patient(), handler: variety, policy: shadowPolicy().Override(idempotency.Policy{MaxResponseBody: 2 << 10})})
