@@ -14,18 +14,38 @@ type ledger struct {
 	runs  map[string]int
 	final map[string]string
 	wrong []string
+
+	inside map[string]int // handlers that have not returned
+	beside []string       // keys of which two were inside at once
 }
 
 func newLedger() *ledger {
-	return &ledger{runs: make(map[string]int), final: make(map[string]string)}
+	return &ledger{runs: make(map[string]int), final: make(map[string]string), inside: make(map[string]int)}
 }
 
-// run is a handler's effect. It returns an answer that no other run gives.
+// run is a handler's effect. It returns an answer that no other run gives. The
+// handler leaves when it returns.
 func (l *ledger) run(key string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.inside[key]++; l.inside[key] > 1 {
+		l.beside = append(l.beside, key)
+	}
 	l.runs[key]++
 	return fmt.Sprintf("%s, run %d", key, l.runs[key])
+}
+
+func (l *ledger) leave(key string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.inside[key]--
+}
+
+// atOnce returns the keys of which two handlers ran at once.
+func (l *ledger) atOnce() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.beside)
 }
 
 // told notes a final answer, and that it was another than the one before.

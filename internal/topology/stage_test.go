@@ -31,6 +31,7 @@ const (
 // stage is a service of two processes, as far as Redis can tell.
 type stage struct {
 	stores []*redisstore.Store
+	guards []*idempotency.Guard
 	ops    []*idempotency.Operation
 	ledger *ledger
 	lost   atomic.Int64 // leases, as the hook tells
@@ -43,19 +44,27 @@ func newStage(t *testing.T, connect func() redis.UniversalClient, opts ...rediss
 	t.Helper()
 	s := &stage{ledger: newLedger()}
 	for range processes {
-		st, err := redisstore.New(connect(), opts...)
-		require.NoError(t, err)
-		t.Cleanup(func() { assert.NoError(t, st.Close()) })
-		guard, err := idempotency.New(st,
-			idempotency.WithLogger(slog.New(slog.DiscardHandler)),
-			idempotency.WithTrace(s.hooks()))
-		require.NoError(t, err)
-		t.Cleanup(func() { shutdown(guard) })
-		op, err := guard.Operation("pay", idempotency.Policy{Lease: lease})
-		require.NoError(t, err)
-		s.stores, s.ops = append(s.stores, st), append(s.ops, op)
+		s.join(t, connect(), opts)
 	}
 	return s
+}
+
+// join starts one more process.
+func (s *stage) join(
+	t *testing.T, rdb redis.UniversalClient, opts []redisstore.Option, more ...idempotency.Option,
+) {
+	t.Helper()
+	st, err := redisstore.New(rdb, opts...)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, st.Close()) })
+	guard, err := idempotency.New(st, append(more,
+		idempotency.WithLogger(slog.New(slog.DiscardHandler)),
+		idempotency.WithTrace(s.hooks()))...)
+	require.NoError(t, err)
+	t.Cleanup(func() { shutdown(guard) })
+	op, err := guard.Operation("pay", idempotency.Policy{Lease: lease})
+	require.NoError(t, err)
+	s.stores, s.guards, s.ops = append(s.stores, st), append(s.guards, guard), append(s.ops, op)
 }
 
 func (s *stage) hooks() idempotency.Trace {
@@ -92,6 +101,7 @@ func (s *stage) askFor(
 	result, err := op.Execute(ctx, idempotency.Call{Scope: "tenant", Key: key},
 		func(ctx context.Context) idempotency.Answer {
 			body := s.ledger.run(key)
+			defer s.ledger.leave(key)
 			then(ctx)
 			return idempotency.Answer{
 				Class:  idempotency.ClassRecord,
@@ -139,6 +149,7 @@ type load struct {
 
 	mu   sync.Mutex
 	sent []string
+	hot  []string // sent by somebody else, and repeated often
 }
 
 // load begins sending. Its end is the caller's to call.
@@ -174,6 +185,9 @@ func (l *load) call(ctx context.Context) {
 func (l *load) key() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if n := len(l.hot); n > 0 && rand.IntN(4) == 0 {
+		return l.hot[rand.IntN(n)]
+	}
 	if n := len(l.sent); n > 0 && rand.IntN(2) == 0 {
 		return l.sent[rand.IntN(n)]
 	}
@@ -220,11 +234,14 @@ func (l *load) again(t *testing.T) (quarantined int) {
 	return quarantined
 }
 
-// repeat makes the callers repeat a key, too, more often than others at first.
+// hottest is how many keys are repeated often at once.
+const hottest = 3
+
+// repeat makes the callers repeat a key, too, and often until later ones come.
 func (l *load) repeat(key string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for range len(l.sent)/2 + 1 {
-		l.sent = append(l.sent, key)
-	}
+	l.sent = append(l.sent, key)
+	l.hot = append(l.hot, key)
+	l.hot = l.hot[max(0, len(l.hot)-hottest):]
 }
