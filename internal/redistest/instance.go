@@ -91,6 +91,13 @@ func (in *instance) args() ([]string, error) {
 	if in.cfg.cluster {
 		args = append(args, "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(in.bus))
 	}
+	if in.cfg.acl != "" {
+		file := filepath.Join(in.dir, "users.acl")
+		if err := os.WriteFile(file, []byte(in.cfg.acl), 0o600); err != nil {
+			return nil, err
+		}
+		args = append(args, "--aclfile", file)
+	}
 	return append(args, in.cfg.args...), nil
 }
 

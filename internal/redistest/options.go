@@ -11,6 +11,7 @@ type config struct {
 	password string
 	sentinel string // the configuration of a sentinel, of which it is one
 	cluster  bool   // it is a cluster's node
+	acl      string
 }
 
 func newConfig(opts []Option) config {
@@ -55,6 +56,13 @@ func RequirePass(password string) Option {
 func User(name, password string, rules ...string) Option {
 	words := append([]string{"--user", name, "on", ">" + password}, rules...)
 	return Args(words...)
+}
+
+// ACLFile gives the server its users as the text of an ACL file, instead of [User].
+// The default user, which [Server.Client] is unless told otherwise, stays as it is
+// if the text does not name it.
+func ACLFile(text string) Option {
+	return func(cfg *config) { cfg.acl = text }
 }
 
 // Args adds further words to the server's command line, after all others, so

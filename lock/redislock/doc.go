@@ -47,11 +47,11 @@
 //
 // A lock is a string of 87 bytes named namespace:{digest}, where the digest is the
 // key's SHA-256: keys themselves never reach Redis. Messages go over the channel
-// of the same name. In the words of an ACL, for the default namespace:
-//
-//	~reprise-lock:* &reprise-lock:* -@all +hello +auth +ping +select
-//	+eval +evalsha +time +get +set +getrange +setrange +pexpire +exists
-//	+publish +subscribe +unsubscribe
+// of the same name. A user with narrowed rights needs those of reprise-lock in
+// idempotency/docs/users.acl: keys and channels that begin with the namespace and a
+// colon; the commands of the scripts, EVALSHA and EVAL; SUBSCRIBE, UNSUBSCRIBE and
+// PING for those who wait, SELECT for another database than 0. On a cluster also
+// CLUSTER SLOTS, COMMAND and ASKING.
 //
 // Set maxmemory-policy noeviction. [Backend.Preflight] looks at that, at the rights,
 // and at what else there is to a server.

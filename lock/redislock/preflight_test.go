@@ -3,7 +3,6 @@ package redislock_test
 import (
 	"context"
 	"errors"
-	"strings"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -14,13 +13,6 @@ import (
 	"github.com/reprise-go/reprise/lock"
 	"github.com/reprise-go/reprise/lock/redislock"
 )
-
-// documentedRights are those that the package's documentation names.
-func documentedRights() []string {
-	return strings.Fields(`~reprise-lock:* &reprise-lock:* -@all +hello +auth +ping +select
-		+eval +evalsha +time +get +set +getrange +setrange +pexpire +exists
-		+publish +subscribe +unsubscribe`)
-}
 
 func TestPreflightFindsWhatIsWrongWithAServer(t *testing.T) {
 	t.Parallel()
@@ -61,7 +53,7 @@ func TestPreflightFindsWhatIsWrongWithAServer(t *testing.T) {
 		},
 		{
 			name:      "may do what the documentation says",
-			rights:    documentedRights(),
+			rights:    publishedRights(t),
 			unchecked: []string{"INFO server", "INFO replication", "CONFIG GET maxmemory-policy"},
 		},
 	}

@@ -152,13 +152,3 @@ func TestConformanceOnACluster(t *testing.T) {
 		require.Equal(t, lock.RenewResult{}, r)
 	}
 }
-
-// What the package comment says of rights is enough, also to wait.
-func TestDocumentedRightsSuffice_F40(t *testing.T) {
-	t.Parallel()
-	srv := redistest.Start(t, redistest.User("app", "secret", documentedRights()...))
-	rdb := srv.Client(t, func(o *redis.Options) { o.Username, o.Password = "app", "secret" })
-	b := open(t, rdb)
-	locktest.Run(t, func(*testing.T) locktest.Harness { return locktest.Harness{Backend: b, Fenced: true} })
-	assert.Zero(t, b.Stats().ListenFailures)
-}

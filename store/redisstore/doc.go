@@ -66,15 +66,12 @@
 // of the same name. For at most a minute there may also be
 // namespace:{digest}:owner, a large answer on its way into its record.
 //
-// A user with narrowed rights needs all of that, and the commands that
-// [Store.Preflight] tries: those of the scripts; for [Store.Watch] SUBSCRIBE,
-// UNSUBSCRIBE and PING on those channels; for [Store.List] SCAN. In the words of
-// an ACL, for the default namespace:
+// A user with narrowed rights needs those of reprise-store in
+// idempotency/docs/users.acl: keys and channels that begin with the namespace and a
+// colon; the commands of the scripts, EVALSHA and EVAL, which brings a script to a
+// server that does not know it, and GET; SUBSCRIBE, UNSUBSCRIBE and PING for
+// [Store.Watch], SCAN for [Store.List], SELECT for another database than 0. On a
+// cluster also CLUSTER SLOTS, COMMAND and ASKING.
 //
-//	~reprise:* &reprise:* -@all +hello +auth +ping +select
-//	+eval +evalsha +time +get +set +getrange +setrange +pttl +pexpire +persist
-//	+exists +rename +unlink +publish +subscribe +unsubscribe +scan
-//
-// [MinReplicas] adds +wait, and on a cluster +asking; [MemoryGuard] adds +info and
-// the key namespace:guard.
+// [MinReplicas] adds +wait; [MemoryGuard] adds +info and the key namespace:guard.
 package redisstore

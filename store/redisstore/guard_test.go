@@ -157,7 +157,7 @@ func TestMemoryIsCheckedInTheClaimsRoundTrip(t *testing.T) {
 // says why.
 func TestGuardWithoutRightsFailsClosedF40(t *testing.T) {
 	t.Parallel()
-	srv := redistest.Start(t, redistest.User("app", "x", documentedRights()...))
+	srv := redistest.Start(t, redistest.User("app", "x", documentedRights(t)...))
 	s := newStore(t, srv.Client(t, noRepeats, func(o *redis.Options) { o.Username, o.Password = "app", "x" }),
 		redisstore.MemoryGuard(quarantine))
 	r := newRequest(t)

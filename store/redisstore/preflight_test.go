@@ -3,7 +3,6 @@ package redisstore_test
 import (
 	"context"
 	"errors"
-	"strings"
 	"testing"
 
 	"github.com/alicebob/miniredis/v2"
@@ -75,8 +74,8 @@ func TestPreflightFindsWhatIsWrongWithAServer(t *testing.T) {
 		},
 		{
 			name: "may do what the documentation says",
-			opts: []redistest.Option{redistest.User("app", "x", documentedRights()...)},
-			user: "app",
+			opts: []redistest.Option{redistest.ACLFile(publishedUsers(t))},
+			user: publishedUser,
 			unchecked: []string{
 				"INFO server", "INFO replication", "CONFIG GET maxmemory-policy",
 			},
@@ -88,7 +87,7 @@ func TestPreflightFindsWhatIsWrongWithAServer(t *testing.T) {
 			srv := redistest.Start(t, test.opts...)
 			s := newStore(t, srv.Client(t, noRepeats, func(o *redis.Options) {
 				if test.user != "" {
-					o.Username, o.Password = test.user, "x"
+					o.Username, o.Password = test.user, publishedPass
 				}
 			}))
 			if test.spoil != nil {
@@ -100,13 +99,6 @@ func TestPreflightFindsWhatIsWrongWithAServer(t *testing.T) {
 			require.Empty(t, srv.Keys("*"), "something is left of the probe")
 		})
 	}
-}
-
-// documentedRights are those that the package's documentation names.
-func documentedRights() []string {
-	return strings.Fields(`~reprise:* &reprise:* -@all +hello +auth +ping +select
-		+eval +evalsha +time +get +set +getrange +setrange +pttl +pexpire +persist
-		+exists +rename +unlink +publish +subscribe +unsubscribe +scan`)
 }
 
 func requireFindings(t *testing.T, findings []error, faults, unchecked []string) {

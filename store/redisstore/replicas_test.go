@@ -262,7 +262,7 @@ func TestMinReplicasNeedsTheRightToWaitF40(t *testing.T) {
 	t.Parallel()
 	fast := redistest.Args("--repl-diskless-sync-delay", "0")
 	for _, may := range []bool{false, true} {
-		rights := documentedRights()
+		rights := documentedRights(t)
 		if may {
 			rights = append(rights, "+wait")
 		}
