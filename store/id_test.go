@@ -26,7 +26,7 @@ func hexOf(d store.ScopeDigest) string {
 }
 
 // F67.
-func TestNewIDDoesNotCollideBySeparators(t *testing.T) {
+func TestNewIDDoesNotCollideBySeparators_F67(t *testing.T) {
 	t.Parallel()
 	triples := [][3]string{
 		{"a", "b", "c"}, {"ab", "", "c"}, {"", "ab", "c"}, {"a", "bc", ""}, {"", "", "abc"}, {"abc", "", ""},
@@ -43,7 +43,7 @@ func TestNewIDDoesNotCollideBySeparators(t *testing.T) {
 	}
 }
 
-func TestOwnersAreDrawnAnew(t *testing.T) {
+func TestOwnersAreDrawnAnew_F90(t *testing.T) {
 	t.Parallel()
 	seen := make(map[store.Owner]bool)
 	for range 1000 {
@@ -55,7 +55,7 @@ func TestOwnersAreDrawnAnew(t *testing.T) {
 	assert.Equal(t, "01"+strings.Repeat("00", 15), store.Owner{1}.String())
 }
 
-func TestFingerprintEqualComparesAlgorithmAndSum(t *testing.T) {
+func TestFingerprintEqualComparesAlgorithmAndTheWholeSum_F75(t *testing.T) {
 	t.Parallel()
 	f := store.Fingerprint{Algorithm: "a", Sum: [32]byte{1}}
 	assert.True(t, f.Equal(store.Fingerprint{Algorithm: "a", Sum: [32]byte{1}}))

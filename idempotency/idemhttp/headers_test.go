@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestR4_UnsafeHeadersAreRefused(t *testing.T) {
+func TestR4_F72_UnsafeHeadersAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
 		"Set-Cookie", "set-cookie2", "AUTHORIZATION", "WWW-Authenticate", "Authentication-Info",

@@ -98,7 +98,7 @@ func TestF5_OtherPathValueIsAMismatch(t *testing.T) {
 	assert.Equal(t, 1, s.Runs())
 }
 
-func TestF6_F9_F10_F13_F21_WhatIsTheSameRequest(t *testing.T) {
+func TestF6_F9_F10_F13_F21_F74_WhatIsTheSameRequest(t *testing.T) {
 	t.Parallel()
 	base := call{body: `{"a":1,"b":2}`, header: http.Header{"Content-Type": {"application/json; charset=utf-8"}}}
 	typed := func(contentType string) call {

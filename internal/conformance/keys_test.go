@@ -37,7 +37,7 @@ func TestK2_OptionalKeyMissingRunsUnprotected(t *testing.T) {
 	assert.Equal(t, 2, s.Runs())
 }
 
-func TestK3_K6_K8_K9_K10_K11_MalformedKeyIsRejectedBeforeTheStore(t *testing.T) {
+func TestK3_K6_K8_K9_K10_K11_F64_F65_F66_MalformedKeyIsRejectedBeforeTheStore(t *testing.T) {
 	t.Parallel()
 	st := &countingStore{Store: setup{}.openStore(t)}
 	s := newService(t, setup{store: st})
@@ -75,7 +75,7 @@ func TestK3_K6_K8_K9_K10_K11_MalformedKeyIsRejectedBeforeTheStore(t *testing.T) 
 }
 
 // Go's client refuses to send these, so they go over a plain socket.
-func TestK11_ControlCharactersOnTheWire(t *testing.T) {
+func TestK11_F63_F64_ControlCharactersOnTheWire(t *testing.T) {
 	t.Parallel()
 	s := newService(t, setup{})
 	for name, field := range map[string]string{
@@ -118,7 +118,7 @@ func TestK11_BracesAndGlobsNeverReachRedis(t *testing.T) {
 	}
 }
 
-func TestK4_K7_K12_SpellingsOfOneKeyAreOneIdentity(t *testing.T) {
+func TestK4_K7_K12_F66_SpellingsOfOneKeyAreOneIdentity(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, first, second string }{
 		{"K4 bare, then quoted", "abc-1", `"abc-1"`},

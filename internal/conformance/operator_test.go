@@ -79,7 +79,7 @@ func deadClaim(t *testing.T, namespace string, id store.ID, lease time.Duration)
 	require.Equal(t, store.Claimed, reply.Verdict)
 }
 
-func TestX3_ReleasingAStuckClaimFencesItsOwnerOut(t *testing.T) {
+func TestX3_F95_ReleasingAStuckClaimFencesItsOwnerOut(t *testing.T) {
 	t.Parallel()
 	ns := namespaceOf(t)
 	started := make(chan context.Context, 2)

@@ -87,7 +87,7 @@ func TestR3_DescribingFieldsAreReplayed(t *testing.T) {
 	assert.Equal(t, "text/plain; charset=utf-8", second.Header.Get("Content-Type"))
 }
 
-func TestR4_CredentialsAndConnectionFieldsAreNotReplayed(t *testing.T) {
+func TestR4_F72_CredentialsAndConnectionFieldsAreNotReplayed(t *testing.T) {
 	t.Parallel()
 	s := newService(t, setup{handler: func(w http.ResponseWriter, _ *http.Request) {
 		h := w.Header()
@@ -111,7 +111,7 @@ func TestR4_CredentialsAndConnectionFieldsAreNotReplayed(t *testing.T) {
 	assert.WithinDuration(t, time.Now(), date, time.Minute, "Date is fresh")
 }
 
-func TestR4_UnsafeNamesAreRefusedAtConstruction(t *testing.T) {
+func TestR4_F72_UnsafeNamesAreRefusedAtConstruction(t *testing.T) {
 	t.Parallel()
 	s := newService(t, setup{})
 	for _, name := range []string{"Set-Cookie", "Authorization", "www-authenticate", "Connection", "Transfer-Encoding", "Date", "X y"} {
@@ -246,7 +246,7 @@ func TestR13_R14_ReplayIsTheOriginalAnswerWhateverHappenedSince(t *testing.T) {
 	assert.Equal(t, 1, s.Runs())
 }
 
-func TestR16_ReplaySaysWhenItWasRecordedAndIsNotCached(t *testing.T) {
+func TestR16_F76_ReplaySaysWhenItWasRecordedAndIsNotCached(t *testing.T) {
 	t.Parallel()
 	s := newService(t, setup{})
 	first, second := twice(t, s, call{})

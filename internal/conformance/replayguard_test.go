@@ -17,7 +17,7 @@ import (
 	"github.com/reprise-go/reprise/idempotency/idemhttp"
 )
 
-func TestA5_RevokedGrantKeepsTheAnswer(t *testing.T) {
+func TestA5_F71_RevokedGrantKeepsTheAnswer(t *testing.T) {
 	t.Parallel()
 	var revoked atomic.Bool
 	var mu sync.Mutex

@@ -77,7 +77,7 @@ func authenticated(valid func(token string) bool) func(http.Handler) http.Handle
 	}
 }
 
-func TestA6_ExpiredTokenIsRefusedBeforeTheRecordIsAsked(t *testing.T) {
+func TestA6_F71_ExpiredTokenIsRefusedBeforeTheRecordIsAsked(t *testing.T) {
 	t.Parallel()
 	expired := false
 	st := &countingStore{Store: setup{}.openStore(t)}
@@ -95,7 +95,7 @@ func TestA6_ExpiredTokenIsRefusedBeforeTheRecordIsAsked(t *testing.T) {
 	requireReplay(t, first, send(t, s.URL, c))
 }
 
-func TestA7_SessionThatSwitchesTenantGetsNoReplay(t *testing.T) {
+func TestA7_F71_SessionThatSwitchesTenantGetsNoReplay(t *testing.T) {
 	t.Parallel()
 	s := newService(t, setup{})
 	key := newKey()

@@ -267,7 +267,7 @@ func TestS12_RecordThatCannotBeReadIsNeitherRunOverNorTouched(t *testing.T) {
 	}
 }
 
-func TestS12_RecordSpoiledWhileTheHandlerRunsIsNotTouched(t *testing.T) {
+func TestS12_F41_F95_RecordSpoiledWhileTheHandlerRunsIsNotTouched(t *testing.T) {
 	t.Parallel()
 	ns := namespaceOf(t)
 	rdb := shared.Server(t).Client(t)

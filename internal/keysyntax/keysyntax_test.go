@@ -40,7 +40,7 @@ func TestK_AcceptedKeys(t *testing.T) {
 	}
 }
 
-func TestK_RefusedKeys(t *testing.T) {
+func TestK_F63_F64_F65_F66_RefusedKeys(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name   string
