@@ -13,10 +13,7 @@ import (
 )
 
 // Why a scenario has no test yet.
-const (
-	locks = "replica acknowledgement and cluster topologies: a change of its own"
-	later = "needs something put off: SQL, OpenTelemetry, encryption, tombstones, circuit breaker, entropy policies, quotas, negative memory, recovery points, a published contract"
-)
+const later = "needs something put off: SQL, OpenTelemetry, encryption, tombstones, circuit breaker, entropy policies, quotas, negative memory, recovery points, a published contract"
 
 // row is one scenario. Level M must hold, S should, O is an opt-in. If partly is
 // set, that much of it waits, and a test shows the rest.
@@ -132,11 +129,11 @@ func rows() []row {
 		{"S4", "M", "Store dies between claim and completion", "", ""},
 		{"S5", "M", "Completion answer lost but applied", "", ""},
 		{"S6", "M", "Read fails on duplicate", "", ""},
-		{"S7", "S", "Replica promoted without the claim (failover)", locks, ""},
+		{"S7", "S", "Replica promoted without the claim (failover)", "", ""},
 		{"S8", "S", "Eviction policy not noeviction", "", ""},
 		{"S9", "M", "FLUSHALL while a handler runs", "", ""},
 		{"S10", "M", "Script cache flushed / restart (NOSCRIPT)", "", ""},
-		{"S11", "M", "Cluster: MOVED/ASK, resharding", locks, ""},
+		{"S11", "M", "Cluster: MOVED/ASK, resharding", "", ""},
 		{"S12", "M", "Record corrupt, foreign, or from a newer format", "", ""},
 		{"S13", "M", "Read-only replica / OOM / loading errors", "", ""},
 		{"S14", "S", "Circuit open", later, ""},
@@ -218,12 +215,13 @@ func rows() []row {
 }
 
 // TestEveryScenarioIsShownOrWaits looks for each scenario's id in the names of
-// this package's tests, as in TestK1_… or TestF5_F6_…, and in those of the proofs
-// whose dependencies this module does not want.
+// this package's tests, as in TestK1_… or TestF5_F6_…, in those of the topologies,
+// and in those of the proofs whose dependencies this module does not want.
 func TestEveryScenarioIsShownOrWaits(t *testing.T) {
 	t.Parallel()
 	shown := idsInTestNames(t, ".")
 	maps.Copy(shown, idsInTestNames(t, "../proof/gateway"))
+	maps.Copy(shown, idsInTestNames(t, "../topology"))
 	for _, r := range rows() {
 		switch {
 		case r.waits == "":

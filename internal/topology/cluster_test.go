@@ -95,7 +95,7 @@ func (r *running) finishes(t *testing.T, s *stage) {
 
 // F18: the slot of an attempt that runs is moved to another master, with duplicates
 // of it and other requests all the while.
-func TestSlotsThatMoveUnderLoadF18(t *testing.T) {
+func TestS11_SlotsThatMoveUnderLoadF18(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name string

@@ -54,7 +54,7 @@ func killAtOnce(servers *redistest.Sentinel) {
 
 // F15, F16: with every claim on every replica before its handler starts, a master
 // that dies takes no claim with it.
-func TestKilledMastersWithMinReplicasF15F16(t *testing.T) {
+func TestS7_KilledMastersWithMinReplicasF15F16(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name     string
