@@ -53,6 +53,7 @@ needed:
 	need haproxy haproxy; \
 	need chromium chromium; \
 	need curl curl; \
+	need spin spin; \
 	[ -z "$$packages" ] && exit 0; \
 	if ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then \
 		echo "missing, and not installed for want of apt-get or root:$$packages" >&2; exit 1; \
