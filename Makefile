@@ -41,7 +41,8 @@ test: needed
 # What the tests need besides Go, installed where it is missing and can be
 # (Debian or Ubuntu, as root): a Redis server, the C compiler that the race
 # detector links with, and what stands before or behind a service in the tests
-# of other people's software: nginx, HAProxy, a browser and curl. Whether the packaged
+# of other people's software: nginx, HAProxy, a browser and curl; and
+# Spin, which searches the model of the protocol. Whether the packaged
 # services run does not matter: tests start their own, on ports of their own.
 .PHONY: needed
 needed:

@@ -6,14 +6,16 @@
 //     time, one seed after the other.
 //   - linearizability: histories of redisstore on a real server, judged by
 //     porcupine with [store.Step] as the sequential model.
+//   - model: the protocol in Promela, searched through by Spin, and compared with
+//     [store.Step] transition by transition.
 //   - proxies, clients, browser, grpcurl, gateway: other people's software around
 //     the service. nginx and HAProxy send requests again, HTTP clients retry,
 //     Chromium drives the operator's page, grpcurl types what the README shows,
 //     and grpc-gateway translates.
 //   - locks: benchmarks of the lock beside other Go locks on Redis.
 //
-// The first two must catch cores that are wrong on purpose (storetest/broken, and
-// scripts that are edited on their way to Redis), or their silence about the
+// The first three must catch cores that are wrong on purpose (storetest/broken,
+// scripts that are edited on their way to Redis, variants of the model), or their silence about the
 // right core means nothing.
 //
 // It is a module of its own, so that its dependencies stay out of the
