@@ -31,7 +31,7 @@ func TestLockOutlastsFailoversF15(t *testing.T) {
 		replace[round%len(replace)]()
 		require.NotSame(t, master, servers.Master())
 		extends(t, le, other, "k")
-		require.NoError(t, le.Release(t.Context()))
+		givenBack(t, le)
 		w.getsIt(t, le)
 	}
 }

@@ -86,6 +86,16 @@ func (w *waiter) getsIt(t *testing.T, after *lock.Lease) {
 	}
 }
 
+// givenBack releases a lock, at once or, where the client has still to learn who
+// the master is, in the background.
+func givenBack(t *testing.T, le *lock.Lease) {
+	t.Helper()
+	if err := le.Release(t.Context()); err != nil {
+		require.ErrorIs(t, err, lock.ErrUnavailable)
+		require.NotErrorIs(t, err, lock.ErrLost)
+	}
+}
+
 // follows waits until a replica has all that its master has by now.
 func follows(t *testing.T, master, replica *redistest.Server) {
 	t.Helper()
