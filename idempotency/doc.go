@@ -44,6 +44,7 @@
 //
 // That an effect happens exactly once, unless what it writes to deduplicates by
 // [Info].OperationID or refuses smaller values of [Info].Token. Anything after
-// the retention. Anything when the store forgets what it acknowledged. That a
-// handler which ignores its context stops.
+// the retention. Anything when the store forgets what it acknowledged; for a Redis,
+// options of package redisstore and [WithLocker] narrow that. That a handler which
+// ignores its context stops.
 package idempotency

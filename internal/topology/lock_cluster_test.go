@@ -70,7 +70,7 @@ func TestLocksOfAFrozenClusterMasterAreLostBeforeOthersGetThemF13(t *testing.T) 
 	servers := redistest.StartCluster(t)
 	holder := onRedis(t, servers.Client(t), lock.LeaseTime(shortLease))
 	rival := onRedis(t, servers.Client(t))
-	for range rounds() {
+	for range min(rounds(), 3) {
 		master, replica := pairOf(t, servers, "lock-0")
 		keys := several(5, func(key string) bool {
 			owner, _ := servers.MasterOf(nameOf(key))

@@ -2,6 +2,7 @@ package redisstore_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -112,4 +113,29 @@ func ExampleMemoryGuard() {
 	// Output:
 	// redisstore: MemoryGuard needs a *redis.Client, of a single server or through Sentinel, not a *redis.ClusterClient: it watches one memory, and a cluster has one in each master
 	// <nil>
+}
+
+// An operator has made sure that nothing was lost, or has settled what was.
+func ExampleStore_Bless() {
+	rdb := redis.NewClient(&redis.Options{
+		Addr: "127.0.0.1:1", ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1, // nobody is there
+	})
+	defer func() { _ = rdb.Close() }()
+	records, err := redisstore.New(rdb, redisstore.MemoryGuard(time.Hour))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = records.Close() }()
+
+	err = records.Bless(context.Background())
+	switch {
+	case err == nil:
+		fmt.Println("new claims are taken again")
+	case errors.Is(err, store.ErrUnavailable):
+		fmt.Println("redis does not answer; what it refuses stays refused")
+	default:
+		fmt.Println(err)
+	}
+	// Output: redis does not answer; what it refuses stays refused
 }

@@ -36,6 +36,8 @@ const maxQuarantine = 30 * 24 * time.Hour
 // attempt are then [store.ErrUnavailable] with [ErrQuarantine] and the time left;
 // they leave nothing behind but a claim that is released. Replays of
 // what is still known go on, and so do attempts that run. [Store.Bless] ends it.
+// A policy that runs handlers unprotected while the store is down does so in a
+// quarantine, too.
 //
 // Choose a quarantine, up to 30 days, for as long as anybody retries a request
 // by itself, and no shorter than the longest lease. Retries that come later do
