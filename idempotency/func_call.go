@@ -7,6 +7,7 @@ import (
 	"reflect"
 
 	"github.com/reprise-go/reprise/internal/keysyntax"
+	"github.com/reprise-go/reprise/internal/tagged"
 	"github.com/reprise-go/reprise/store"
 )
 
@@ -112,7 +113,7 @@ func (c *invocation) run(ctx context.Context) Answer {
 	if err != nil {
 		// It was done, and nobody can be told what came of it.
 		c.op.guard.opts.logger.Error("idempotency: a function's result cannot be encoded; its outcome counts as unknown",
-			"operation", c.op.name, "codec", c.codec.Name(), "error", err)
+			"operation", c.op.name, "codec", c.codec.Name(), "error", tagged.Unquoted(err))
 		return Answer{Class: ClassUnknown}
 	}
 	return c.answer(ClassRecord, valueMeta(), body)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 
+	"github.com/reprise-go/reprise/internal/tagged"
 	"github.com/reprise-go/reprise/store"
 )
 
@@ -86,7 +87,7 @@ func (c *invocation) decode(a Answer) (recorded, err error) {
 		return nil, err
 	}
 	if kind == kindResult {
-		return nil, c.codec.Decode(a.Body, c.out)
+		return nil, tagged.Unquoted(c.codec.Decode(a.Body, c.out))
 	}
 	again := &RecordedError{text: string(a.Body)}
 	for _, name := range names {

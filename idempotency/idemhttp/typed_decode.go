@@ -61,10 +61,14 @@ func describeDecoding(err error) *requestError {
 	return badRequest(err, "A member of the body has a value that is not allowed.")
 }
 
+// withArticle leaves out the number itself: the words may get into a log.
 func withArticle(kind string) string {
-	word, _, _ := strings.Cut(kind, " ")
-	if word == "array" || word == "object" {
-		return "an " + kind
+	word, number, _ := strings.Cut(kind, " ")
+	switch {
+	case word == "array" || word == "object":
+		return "an " + word
+	case number != "":
+		return "this " + word
 	}
-	return "a " + kind
+	return "a " + word
 }

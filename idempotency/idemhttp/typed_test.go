@@ -157,7 +157,7 @@ func TestJSON_RequestsThatCannotBeReadClaimNothing(t *testing.T) {
 		{"unknown member", `{"amuont":5}`, `There is no member "amuont" in this request.`},
 		{"another type", `{"amount":"5"}`, `The member "amount" cannot be a string.`},
 		{"an array", `{"amount":[]}`, `The member "amount" cannot be an array.`},
-		{"too large a number", `{"amount":1e99}`, `The member "amount" cannot be a number 1e99.`},
+		{"too large a number", `{"amount":1e99}`, `The member "amount" cannot be this number.`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -71,8 +71,8 @@ func kindOf(t reflect.Type) kind {
 // Fingerprint returns what counts of a value, in canonical form: equal bytes for
 // equal requests. Nil for a nil pointer.
 //
-// Errors name the field: text that is not UTF-8, a number that JSON cannot write, or
-// whatever a type that writes its own JSON says.
+// Errors name the field and quote no value: text that is not UTF-8, a number that JSON
+// cannot write, or what a type that writes its own JSON says, which is behind [Unquoted].
 func (p *Plan) Fingerprint(v reflect.Value) ([]byte, error) { return p.appendWithout(nil, v, nil) }
 
 func (p *Plan) appendWithout(dst []byte, v reflect.Value, without []*member) ([]byte, error) {
@@ -177,7 +177,7 @@ func field(v reflect.Value, index []int) (reflect.Value, bool) {
 func (w writer) appendAny(dst []byte, v reflect.Value) ([]byte, error) {
 	var raw bytes.Buffer
 	if err := jsonv2.MarshalWrite(&raw, v.Addr().Interface(), w.options); err != nil {
-		return nil, err
+		return nil, Unquoted(err)
 	}
 	return jsontext.AppendFormat(dst, raw.Bytes(), jsontext.AllowDuplicateNames(true), jsontext.ReorderRawObjects(true))
 }

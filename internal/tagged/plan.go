@@ -132,7 +132,7 @@ func (s source) read(v reflect.Value) (string, error) {
 	}
 	text, err := s.text(v)
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", s.name, err)
+		return "", fmt.Errorf("%s: %w", s.name, Unquoted(err))
 	}
 	return text, nil
 }

@@ -146,7 +146,7 @@ func TestScopeOfOneFieldIsItsText(t *testing.T) {
 	}
 	_, ok, err = planOf(t, broken{}).Scope(reflect.ValueOf(&broken{pointerText{"broken"}}))
 	assert.False(t, ok)
-	assert.EqualError(t, err, "broken.Tenant: it is broken")
+	assert.EqualError(t, err, "broken.Tenant: an error of type *errors.errorString")
 }
 
 type Base struct {
