@@ -14,7 +14,8 @@ import (
 // requestError says what is wrong with a request, in words for its client.
 type requestError struct {
 	detail string
-	cause  error // for logs; may be nil
+	cause  error  // may be nil; quotes the request
+	others string // instead of the detail, for others than the client; "" if it quotes nothing
 }
 
 // Error returns the words for the client.
@@ -23,11 +24,20 @@ func (e *requestError) Error() string { return e.detail }
 // Unwrap returns what the decoder said.
 func (e *requestError) Unwrap() error { return e.cause }
 
+// unquoted returns the error as hooks and logs get it: without words of the request.
+func unquoted(err error) error {
+	wrong, ok := errors.AsType[*requestError](err)
+	if !ok || wrong.others == "" {
+		return err
+	}
+	return &requestError{detail: wrong.others, cause: wrong.cause}
+}
+
 // HTTPStatus returns 400.
 func (e *requestError) HTTPStatus() int { return http.StatusBadRequest }
 
 func badRequest(cause error, format string, args ...any) *requestError {
-	return &requestError{fmt.Sprintf(format, args...), cause}
+	return &requestError{detail: fmt.Sprintf(format, args...), cause: cause}
 }
 
 // decodeStrictly reads one JSON object. Whatever two parsers might understand
@@ -56,7 +66,10 @@ func describeDecoding(err error) *requestError {
 		return badRequest(err, "The member %q cannot be %s.", wrong.Field, withArticle(wrong.Value))
 	}
 	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-		return badRequest(err, "There is no member %s in this request.", name)
+		return &requestError{
+			detail: "There is no member " + name + " in this request.", cause: err,
+			others: "The body has a member that this request has not.",
+		}
 	}
 	return badRequest(err, "A member of the body has a value that is not allowed.")
 }

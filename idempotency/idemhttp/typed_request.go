@@ -176,7 +176,7 @@ func (rt *route) decode(w http.ResponseWriter, r *http.Request, unread *requestB
 	}
 	request, err := rt.read(r, unread)
 	if err != nil {
-		_ = rt.op.Reject(r.Context(), idempotency.ErrBodyUnreadable, err) // counted, and told to the trace hooks
+		_ = rt.op.Reject(r.Context(), idempotency.ErrBodyUnreadable, unquoted(err)) // counted, and told to the trace hooks
 		rt.prepare(w.Header(), r, markRejected)
 		rt.typed.fail(w, r, err) // it has the words for what is wrong
 		return typedRequest{}, false
