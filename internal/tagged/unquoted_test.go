@@ -16,13 +16,15 @@ import (
 
 func TestUnquoted_F83_SaysWhatIsWrongAndNoValue(t *testing.T) {
 	t.Parallel()
-	var small struct{ Amount int8 }
+	var small struct {
+		Amount int8 `json:"amount"`
+	}
 	tests := []struct {
 		name string
 		err  error
 		want string
 	}{
-		{"a number", json.Unmarshal([]byte(`{"amount": 4711}`), &small), `*json.UnmarshalTypeError of the field "Amount", a int8`},
+		{"a number", json.Unmarshal([]byte(`{"amount": 4711}`), &small), `*json.UnmarshalTypeError of the field "amount", a int8`},
 		{"a type", &json.UnsupportedTypeError{Type: reflect.TypeFor[chan int]()}, "*json.UnsupportedTypeError of a chan int"},
 		{"text", &jsontext.SyntacticError{Err: errors.New("invalid UTF-8")}, "invalid UTF-8"},
 		{"a character", &jsontext.SyntacticError{Err: errors.New("invalid character '4711'")}, "an error of type *jsontext.SyntacticError"},
