@@ -225,7 +225,7 @@ func TestDocs_LinksLeadSomewhere(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob(filepath.Join(docsDir, "*.md"))
 	require.NoError(t, err)
-	for _, file := range append(files, readme, "../../CHANGELOG.md") {
+	for _, file := range append(files, readme, "../../CHANGELOG.md", "../../SECURITY.md") {
 		page, err := os.ReadFile(file)
 		require.NoError(t, err)
 		prose := regexp.MustCompile("(?ms)^```.*?^```$").ReplaceAllString(string(page), "")
