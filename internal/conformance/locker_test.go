@@ -110,8 +110,8 @@ func newForgetful(t *testing.T, handler func(f *forgetful) http.HandlerFunc, gua
 	return f
 }
 
-// stubborn waits to be let go and does not heed its context.
-func stubborn(f *forgetful) http.HandlerFunc {
+// unheeding waits to be let go and does not heed its context.
+func unheeding(f *forgetful) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		key := r.Header.Get("Idempotency-Key")
 		f.ledger.enter(key)
@@ -139,7 +139,7 @@ func (f *forgetful) loseInMidHandler(t *testing.T, key string) (first chan respo
 func TestWithLocker_QuorumKeepsAttemptsApartWhenTheClaimIsLost(t *testing.T) {
 	t.Parallel()
 	masters := five(t)
-	f := newForgetful(t, stubborn,
+	f := newForgetful(t, unheeding,
 		[]idempotency.Option{idempotency.WithLocker(quorum(t, masters))},
 		[]idempotency.Option{idempotency.WithLocker(quorum(t, masters))})
 	release := sync.OnceFunc(func() { close(f.goOn) })
@@ -168,7 +168,7 @@ func TestWithLocker_QuorumKeepsAttemptsApartWhenTheClaimIsLost(t *testing.T) {
 // The loss that the lock is for.
 func TestWithoutALocker_TwoAttemptsRunAtOnceWhenTheClaimIsLost(t *testing.T) {
 	t.Parallel()
-	f := newForgetful(t, stubborn, nil, nil)
+	f := newForgetful(t, unheeding, nil, nil)
 	release := sync.OnceFunc(func() { close(f.goOn) })
 	t.Cleanup(release)
 	key := newKey()
