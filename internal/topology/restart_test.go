@@ -26,7 +26,7 @@ func TestRedisThatComesBackEmptyWithMemoryGuardF12(t *testing.T) {
 	t.Parallel()
 	srv, s := onSingle(t, redisstore.MemoryGuard(quarantine))
 	for range rounds() {
-		require.NoError(t, s.stores[0].Bless(t.Context()))
+		s.bless(t)
 		l := s.load(t)
 		l.answers(t, 100)
 		srv.Kill()

@@ -91,7 +91,7 @@ func TestKilledMastersWithMemoryGuardF15(t *testing.T) {
 	servers, s := onSentinel(t, 1, redisstore.MemoryGuard(quarantine))
 	lost := 0
 	for range rounds() {
-		require.NoError(t, s.stores[0].Bless(t.Context()))
+		s.bless(t)
 		l := s.load(t) // whoever retried in the round before has given up
 		l.answers(t, 50)
 		killBehindTheBack(servers, func() { l.answers(t, 20) })

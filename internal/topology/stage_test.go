@@ -138,6 +138,15 @@ func (s *stage) quarantines(t *testing.T) {
 	}, backWithin, 20*time.Millisecond, "new claims are refused")
 }
 
+// bless accepts the memory as it is. For up to a second after Redis is back, a
+// client goes on saying that its connection is refused.
+func (s *stage) bless(t *testing.T) {
+	t.Helper()
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		assert.NoError(c, s.stores[0].Bless(t.Context()))
+	}, backWithin, 20*time.Millisecond)
+}
+
 // load is requests of several callers, each of whom now and then repeats one that
 // somebody has sent.
 type load struct {
