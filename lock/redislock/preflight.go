@@ -44,7 +44,7 @@ func (b *Backend) examine(ctx context.Context, found *redisconn.Examination) err
 	}
 	// A name like that of a lock that nothing else uses.
 	key := b.key(lock.NewID("preflight " + lock.NewOwner().String()))
-	refused, err := redisconn.Run(ctx, b.rdb, &b.loads, script("probe"), []string{key}).StringSlice()
+	refused, err := redisconn.Run(ctx, b.rdb, &b.loads, luaScript("probe"), []string{key}).StringSlice()
 	return errors.Join(
 		found.Script(refused, err, key, b.namespace),
 		found.Subscribe(ctx, b.rdb, key, b.namespace),

@@ -76,9 +76,9 @@ func New(rdb redis.UniversalClient, opts ...Option) (*Backend, error) {
 		trace:     set.trace,
 		traceWord: millis(set.trace),
 		log:       set.logger,
-		acquire:   script("acquire"),
-		renew:     script("renew"),
-		release:   script("release"),
+		acquire:   luaScript("acquire"),
+		renew:     luaScript("renew"),
+		release:   luaScript("release"),
 	}
 	b.sender = newSender(rdb, &b.loads)
 	b.renewals, b.reserved = redisconn.Reserve(rdb)
@@ -87,8 +87,8 @@ func New(rdb redis.UniversalClient, opts ...Option) (*Backend, error) {
 	return b, nil
 }
 
-// script returns a script with what all have in common in its place.
-func script(name string) *redis.Script {
+// luaScript returns a script with what all have in common in its place.
+func luaScript(name string) *redis.Script {
 	common, _ := sources.ReadFile("lua/record.lua") // embedded: they are there
 	text, _ := sources.ReadFile("lua/" + name + ".lua")
 	return redis.NewScript(strings.Replace(string(text), "-- include record\n", string(common), 1))
