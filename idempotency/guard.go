@@ -83,6 +83,10 @@ func (g *Guard) Policy() Policy {
 	return g.policy.clone()
 }
 
+// Logger returns the logger of [WithLogger], for transports that have something to
+// tell an operator.
+func (g *Guard) Logger() *slog.Logger { return g.opts.logger }
+
 // Operation registers a protected operation under a stable name of 1 to 255
 // bytes. The name is part of the record's identity: rename it and earlier keys
 // are forgotten. Policies are applied over the guard's, left to right.
@@ -264,7 +268,8 @@ func WithPolicy(p Policy) Option {
 }
 
 // WithLogger sets the logger for what an operator should know: lost leases,
-// endings that the store did not take, findings about the store. Nothing is
+// endings that the store did not take, findings about the store, mistakes in the program
+// that nobody could return an error for. Nothing is
 // logged for an execution that goes well. Default [slog.Default].
 func WithLogger(l *slog.Logger) Option {
 	return func(o *options) error {

@@ -98,6 +98,6 @@ func (m *mistakes) isNew(what string) bool {
 // tell logs a mistake once.
 func (m *Middleware) tell(what string) {
 	if m.mistakes.isNew(what) {
-		m.opts.logger.Error("idempotency: a mistake in the program; requests are answered with 500", "mistake", what)
+		m.guard.Logger().Error("idempotency: a mistake in the program; requests are answered with 500", "mistake", what)
 	}
 }

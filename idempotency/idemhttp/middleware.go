@@ -3,7 +3,6 @@ package idemhttp
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -28,7 +27,7 @@ func New(guard *idempotency.Guard, opts ...Option) (*Middleware, error) {
 	if guard == nil {
 		return nil, errors.New("idemhttp: the guard is nil")
 	}
-	o := options{keyHeaders: []string{"Idempotency-Key"}, logger: slog.Default()}
+	o := options{keyHeaders: []string{"Idempotency-Key"}}
 	for _, opt := range opts {
 		if opt == nil {
 			return nil, errors.New("idemhttp: a nil option")
@@ -178,7 +177,7 @@ func (m *Middleware) Wrap(
 //
 // It is for chains that a router puts together, and whose last handler nobody has at
 // hand. The returned function cannot return an error. Around a handler that
-// [Middleware.Wrap] would refuse, that is logged once ([Logger]), when the chain is
+// [Middleware.Wrap] would refuse, that is logged once, when the chain is
 // made, and every request is answered with 500 and the reason, under the mark
 // rejected. Wrap and [Middleware.Handle] have it as an error.
 func (m *Middleware) Protect(

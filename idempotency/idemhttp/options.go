@@ -3,7 +3,6 @@ package idemhttp
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -27,7 +26,6 @@ type options struct {
 	replayGuard  ReplayGuardFunc
 	former       []idempotency.Policy
 	pathValue    func(r *http.Request, name string) string // nil: [http.Request.PathValue] alone
-	logger       *slog.Logger
 }
 
 // globalScope is one scope for all callers. It is no possible tenant's name by
@@ -156,7 +154,7 @@ func WriteErrors(write ErrorWriter) Option {
 //	idemhttp.New(guard, idemhttp.Scope(tenant), idemhttp.PathValue(chi.URLParam))
 //
 // Without a value for such a field no request is claimed and no function runs: it is
-// answered with 500, and the reason is logged once ([Logger]). An empty value is none,
+// answered with 500, and the reason is logged once, by the guard's logger. An empty value is none,
 // but for a {name...} of [http.ServeMux], which may stand for nothing. The function may
 // be called at once for different requests.
 func PathValue(find func(r *http.Request, name string) string) Option {
@@ -168,19 +166,6 @@ func PathValue(find func(r *http.Request, name string) string) Option {
 			return errors.New("PathValue is given twice")
 		}
 		o.pathValue = find
-		return nil
-	}
-}
-
-// Logger sets the logger for mistakes in the program that a request has brought to
-// light, or a chain that nobody can return an error for ([Middleware.Protect]). Each is
-// logged once. Default [slog.Default].
-func Logger(l *slog.Logger) Option {
-	return func(o *options) error {
-		if l == nil {
-			return errors.New("Logger: the logger is nil")
-		}
-		o.logger = l
 		return nil
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -145,12 +144,12 @@ func TestPathValue_WithoutOneNothingIsClaimedAndNothingRuns(t *testing.T) {
 			var service refunds
 			var logged bytes.Buffer
 			executions := 0
-			guard := newGuardFor(t, idempotency.WithTrace(idempotency.Trace{Finished: func(_ context.Context, f idempotency.Finished) {
+			guard := newGuardFor(t, loggingTo(&logged), idempotency.WithTrace(idempotency.Trace{Finished: func(_ context.Context, f idempotency.Finished) {
 				if f.Code == "" {
 					executions++
 				}
 			}}))
-			mw, err := idemhttp.New(guard, idemhttp.GlobalScope(), idemhttp.Logger(slog.New(slog.NewTextHandler(&logged, nil))))
+			mw, err := idemhttp.New(guard, idemhttp.GlobalScope())
 			require.NoError(t, err)
 			handler := mounted(t, mw, idemhttp.JSON(service.refund))
 			for _, key := range []string{"k", "k", ""} {
@@ -291,7 +290,6 @@ func TestNew_WrongHooksAreErrors(t *testing.T) {
 	}{
 		{"no function", []idemhttp.Option{idemhttp.PathValue(nil)}, "idemhttp: PathValue: the function is nil"},
 		{"twice", []idemhttp.Option{idemhttp.PathValue(foreignParam), idemhttp.PathValue(foreignParam)}, "idemhttp: PathValue is given twice"},
-		{"no logger", []idemhttp.Option{idemhttp.Logger(nil)}, "idemhttp: Logger: the logger is nil"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

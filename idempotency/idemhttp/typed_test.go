@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -263,6 +265,10 @@ func TestJSON_OversizedBodyIsRefusedByThePolicysLimit(t *testing.T) {
 	w := asked(t, handler, "k", `{"comment":"`+strings.Repeat("x", 64)+`"}`)
 	assert.Equal(t, "413 rejected request_body_too_large", said(w))
 	assert.Zero(t, service.runs)
+}
+
+func loggingTo(w io.Writer) idempotency.Option {
+	return idempotency.WithLogger(slog.New(slog.NewTextHandler(w, nil)))
 }
 
 func newGuardFor(t *testing.T, opts ...idempotency.Option) *idempotency.Guard {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -86,8 +85,9 @@ func TestF58_WrongChainsAreErrorsWhereTheHandlerIsAtHand(t *testing.T) {
 	for name, tt := range wrongChains(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			guard, logged := newGuardFor(t), &bytes.Buffer{}
-			mw, err := idemhttp.New(guard, idemhttp.GlobalScope(), idemhttp.Logger(slog.New(slog.NewTextHandler(logged, nil))))
+			logged := &bytes.Buffer{}
+			guard := newGuardFor(t, loggingTo(logged))
+			mw, err := idemhttp.New(guard, idemhttp.GlobalScope())
 			require.NoError(t, err)
 			_, err = mw.ProtectByPath("orders", tt.policy)
 			require.NoError(t, err)
@@ -153,7 +153,7 @@ func TestProtect_TagsThatAreHiddenAreLoggedOnce(t *testing.T) {
 	t.Parallel()
 	var service orders
 	logged := &bytes.Buffer{}
-	mw, err := idemhttp.New(newGuardFor(t), idemhttp.GlobalScope(), idemhttp.Logger(slog.New(slog.NewTextHandler(logged, nil))))
+	mw, err := idemhttp.New(newGuardFor(t, loggingTo(logged)), idemhttp.GlobalScope())
 	require.NoError(t, err)
 	protect, err := mw.ProtectByPath("orders", idempotency.Policy{Orphan: idempotency.OrphanRerun})
 	require.NoError(t, err)
