@@ -142,10 +142,14 @@ func newFunction(
 	if err := errors.Join(f.from.check(f.plan, s.request), g.plans.checkResult(f.codec, s.out)); err != nil {
 		return nil, err
 	}
-	if f.op, err = register(rest); err == nil {
-		g.addCodec(f.op, f.codec.Name())
+	if f.op, err = register(rest); err != nil {
+		return nil, err
 	}
-	return f, err
+	if err := f.op.ofTransport(); err != nil {
+		return nil, err
+	}
+	g.addCodec(f.op, f.codec.Name())
+	return f, nil
 }
 
 // splitOptions takes the options of the function from those of its operation.

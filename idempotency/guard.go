@@ -131,6 +131,10 @@ func (g *Guard) settings(name string, opts []OperationOption) (operationSettings
 	if err != nil {
 		return set, fmt.Errorf("idempotency: operation %q: %w", name, err)
 	}
+	if len(set.replays) > 0 && g.plans.has(name) {
+		return set, fmt.Errorf("idempotency: operation %q is a wrapped function's: give the route or the method a name "+
+			"of its own, and switch its protection off if the function is all that it calls", name)
+	}
 	return set, nil
 }
 

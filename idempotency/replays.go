@@ -18,13 +18,15 @@ import (
 // check is called on the goroutine of whoever supplies an answer, and at once for
 // different ones; it must not keep the answer, nor change it.
 func Replays(codec string, check func(store.Answer) error) OperationOption {
-	return replayable{codec, check}
+	return replayable{codec: codec, check: check}
 }
 
 // replayable is one kind of answer.
 type replayable struct {
 	codec string
 	check func(store.Answer) error // may be nil
+	// function says that it is a function's, and not a transport's.
+	function bool
 }
 
 func (r replayable) operation(set *operationSettings) {
@@ -74,13 +76,22 @@ func (o *Operation) replayables() []replayable {
 
 // addCodec is for functions, which may be made for one call each.
 func (g *Guard) addCodec(op *Operation, codec string) {
-	said := replayable{codec: codec, check: checkFunctionAnswer}
+	said := replayable{codec: codec, check: checkFunctionAnswer, function: true}
 	if slices.ContainsFunc(op.replayables(), said.same) {
 		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	op.addReplays([]replayable{said})
+}
+
+// ofTransport returns why an operation cannot be a function's, if a transport has it:
+// each would find records that it cannot read.
+func (o *Operation) ofTransport() error {
+	if slices.ContainsFunc(o.replayables(), func(r replayable) bool { return !r.function }) {
+		return fmt.Errorf("operation %q is a route's or a method's: give the function a name of its own", o.name)
+	}
+	return nil
 }
 
 // addReplays is called under the guard's lock.

@@ -7,7 +7,9 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unicode"
 
+	"github.com/reprise-go/reprise/internal/nearest"
 	"github.com/reprise-go/reprise/internal/tagged"
 )
 
@@ -172,8 +174,9 @@ func protectsIn(field reflect.StructField, functions bool, open []reflect.Type) 
 
 // function reads the tag of one.
 func (w *weaver) function(name string, field reflect.Value, tag string) {
-	opName, words, _ := strings.Cut(tag, ",")
+	opName, words, more := strings.Cut(tag, ",")
 	opName = strings.TrimSpace(opName)
+	meant := keyRuleLike(opName)
 	policy, err := ParsePolicy(words)
 	switch {
 	case tag == "":
@@ -182,6 +185,15 @@ func (w *weaver) function(name string, field reflect.Value, tag string) {
 		err = fmt.Errorf("idempotency:%q: the first word is the operation's name, and it is empty", tag)
 	case isPolicyWord(opName):
 		err = fmt.Errorf("idempotency:%q: the operation's name comes first, and %q is a word of a policy", tag, opName)
+	case strings.ContainsFunc(opName, unicode.IsSpace):
+		err = fmt.Errorf("idempotency:%q: the operation's name comes first, and %q has a space in it", tag, opName)
+	case opName == "-":
+		err = fmt.Errorf("idempotency:%q: \"-\" stands alone", tag)
+	case meant != "":
+		err = fmt.Errorf("idempotency:%q: the operation's name comes first, and %q looks like the policy's %q; "+
+			"give it a name like \"payments.create\"", tag, opName, meant)
+	case more && strings.TrimSpace(words) == "":
+		err = fmt.Errorf("idempotency:%q: nothing follows the comma", tag)
 	case w.names[opName] != "":
 		err = fmt.Errorf("idempotency:%q: operation %q is that of %s", tag, opName, w.names[opName])
 	case err != nil:
@@ -202,6 +214,20 @@ func (w *weaver) function(name string, field reflect.Value, tag string) {
 func isPolicyWord(word string) bool {
 	_, err := ParsePolicy(word)
 	return err == nil || strings.Contains(word, "=")
+}
+
+// keyRuleLike returns the key rule that a name probably is, misspelt; or "".
+func keyRuleLike(name string) string {
+	if strings.Contains(name, ".") {
+		return ""
+	}
+	name = strings.ToLower(name)
+	for _, rule := range []KeyRule{KeyRequired, KeyOptional, KeyOff, KeyShadow} {
+		if nearest.Distance(name, string(rule)) <= min(2, len(rule)/3) {
+			return string(rule)
+		}
+	}
+	return ""
 }
 
 func isProtectable(t reflect.Type) bool {

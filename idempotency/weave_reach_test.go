@@ -57,6 +57,21 @@ func TestWeave_LeavesNothingUnprotectedInSilence(t *testing.T) {
 		{"a tag with a value first", &struct {
 			F payFunc `idempotency:"retention=1h"`
 		}{create}, `the operation's name comes first, and "retention=1h" is a word of a policy`},
+		{"a misspelt word for a name", &struct {
+			F payFunc `idempotency:"optinal,retention=72h"`
+		}{create}, `"optinal" looks like the policy's "optional"; give it a name like "payments.create"`},
+		{"a word in capitals for a name", &struct {
+			F payFunc `idempotency:"Off"`
+		}{create}, `"Off" looks like the policy's "off"`},
+		{"a space in the name", &struct {
+			F payFunc `idempotency:"orders.create required"`
+		}{create}, `the operation's name comes first, and "orders.create required" has a space in it`},
+		{"a comma and nothing", &struct {
+			F payFunc `idempotency:"orders.create,"`
+		}{create}, `nothing follows the comma`},
+		{"excluded, and with words", &struct {
+			F payFunc `idempotency:"-,required"`
+		}{create}, `"-" stands alone`},
 		{"a misspelt tag", &struct {
 			F payFunc `idempotent:"pay"`
 		}{create}, `F: there is no tag "idempotent"; the nearest is "idempotency"`},
@@ -67,6 +82,27 @@ func TestWeave_LeavesNothingUnprotectedInSilence(t *testing.T) {
 			assert.ErrorContains(t, idempotency.Weave(start(t, newBackend()).guard, tt.of), tt.want)
 		})
 	}
+}
+
+// A route and a function of one name would find records that they cannot read.
+func TestAnOperationIsNotBothATransportsAndAFunctions(t *testing.T) {
+	t.Parallel()
+	var w worker
+	guard := start(t, newBackend()).guard
+	_, err := guard.Operation("route", idempotency.Replays("http/1", nil))
+	require.NoError(t, err)
+	_, err = idempotency.Wrap(guard, "route", w.pay)
+	require.ErrorContains(t, err, `operation "route" is a route's or a method's`)
+	_, _, err = idempotency.Do(t.Context(), guard, idempotency.Request{Operation: "route", Scope: "s", Key: "k"},
+		func(context.Context) (int, error) { w.runs++; return 0, nil })
+	require.ErrorContains(t, err, `operation "route" is a route's or a method's`)
+
+	_, err = idempotency.Wrap(guard, "function", w.pay)
+	require.NoError(t, err)
+	_, err = guard.Operation("function", idempotency.Replays("http/1", nil))
+	require.ErrorContains(t, err, `operation "function" is a wrapped function's`)
+	require.ErrorContains(t, guard.CheckOperation("function", idempotency.Replays("http/1", nil)), `is a wrapped function's`)
+	assert.Zero(t, w.runs)
 }
 
 func TestAnOperationIsOneFunctions(t *testing.T) {

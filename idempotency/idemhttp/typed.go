@@ -8,6 +8,7 @@ import (
 	"reflect"
 
 	"github.com/reprise-go/reprise/idempotency"
+	"github.com/reprise-go/reprise/internal/tagged"
 )
 
 // JSON makes a handler of a function from a struct to an answer. The tags of the
@@ -73,6 +74,9 @@ import (
 func JSON[Req, Resp any](fn func(context.Context, Req) (Resp, error), opts ...JSONOption) http.Handler {
 	h := &jsonHandler[Req, Resp]{fn: fn, opts: jsonOptions{status: http.StatusOK, maxBody: 1 << 20, write: writeFailure}}
 	h.requests, h.wrong = newRequestPlan(reflect.TypeFor[Req]())
+	if answer := reflect.TypeFor[Resp](); !answer.Implements(reflect.TypeFor[http.Handler]()) {
+		h.wrong = errors.Join(h.wrong, tagged.CheckWritten(answer))
+	}
 	if fn == nil {
 		h.wrong = errors.Join(h.wrong, errors.New("the function is nil"))
 	}

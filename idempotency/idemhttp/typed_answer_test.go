@@ -72,7 +72,7 @@ func TestJSON_ErrorsAreAnsweredByTheirStatus(t *testing.T) {
 func TestJSON_ResultThatCannotBeWrittenIsAnUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	runs := 0
-	handler := mountTyped(t, newMiddleware(t), idemhttp.JSON(func(context.Context, plain) (func(), error) {
+	handler := mountTyped(t, newMiddleware(t), idemhttp.JSON(func(context.Context, plain) (any, error) {
 		runs++
 		return func() {}, nil
 	}), idempotency.Policy{})

@@ -25,6 +25,8 @@ type bodyMember struct {
 	depth int  // how many embedded structs it is below
 	named bool // by its tag
 	key   bool // it never counts
+	index []int
+	lost  bool // another has its name, and encoding/json reads neither
 	// What the field's tag says, or that of a struct around it which is embedded.
 	chosen, excluded bool
 }
@@ -33,21 +35,22 @@ type bodyMember struct {
 // their tags have been checked.
 type memberWalker struct {
 	found memberPointers
+	read  [][]int        // the fields that a body sets, by their index from the root
 	open  []reflect.Type // the structs that the walk is in
 	own   bool           // one of them reads itself
 	errs  []error
 }
 
-// membersOf returns what the tags of a struct say about the members of its JSON.
-// Errors name Type.Field.
-func membersOf(t reflect.Type) (memberPointers, error) {
+// membersOf returns what the tags of a struct say about the members of its JSON, and
+// which fields a body sets. Errors name Type.Field.
+func membersOf(t reflect.Type) (found memberPointers, read [][]int, err error) {
 	var w memberWalker
-	w.object(t, typeName(t), "")
-	return w.found, errors.Join(w.errs...)
+	w.object(t, bodyMember{field: typeName(t)}, "")
+	return w.found, w.read, errors.Join(w.errs...)
 }
 
 // object looks at the members of a struct, which stands at a pointer.
-func (w *memberWalker) object(t reflect.Type, name string, at jsontext.Pointer) {
+func (w *memberWalker) object(t reflect.Type, around bodyMember, at jsontext.Pointer) {
 	if slices.Contains(w.open, t) {
 		return // it has no tags then
 	}
@@ -55,7 +58,10 @@ func (w *memberWalker) object(t reflect.Type, name string, at jsontext.Pointer) 
 	defer func() { w.open = w.open[:len(w.open)-1] }()
 	defer func(own bool) { w.own = own }(w.own)
 	w.own = w.own || readsItself(t)
-	for _, m := range dominant(w.members(t, bodyMember{field: name})) {
+	for _, m := range dominant(w.members(t, bodyMember{field: around.field, index: around.index})) {
+		if !m.lost {
+			w.read = append(w.read, m.index)
+		}
 		w.member(m, at.AppendToken(m.name))
 	}
 }
@@ -77,7 +83,7 @@ func (w *memberWalker) member(m bodyMember, at jsontext.Pointer) {
 		of = of.Elem()
 	}
 	if of.Kind() == reflect.Struct {
-		w.object(of, m.field, at)
+		w.object(of, m, at)
 	}
 }
 
@@ -111,7 +117,7 @@ func (w *memberWalker) embedded(f reflect.StructField, m bodyMember) []bodyMembe
 
 // inner returns the member that a field is.
 func (m bodyMember) inner(f reflect.StructField) bodyMember {
-	m.field, m.of = m.field+"."+f.Name, f.Type
+	m.field, m.of, m.index = m.field+"."+f.Name, f.Type, append(slices.Clone(m.index), f.Index...)
 	m.name, _, _ = strings.Cut(f.Tag.Get("json"), ",")
 	m.named = isMemberName(m.name)
 	if !m.named {
@@ -150,6 +156,8 @@ func dominant(members []bodyMember) []bodyMember {
 			kept = append(kept, m)
 		case m.depth < kept[i].depth, m.depth == kept[i].depth && m.named && !kept[i].named:
 			kept[i] = m
+		case m.depth == kept[i].depth && m.named == kept[i].named:
+			kept[i].lost = true
 		}
 	}
 	return kept

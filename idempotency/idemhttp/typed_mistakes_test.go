@@ -90,7 +90,33 @@ type (
 		Comment string `idempotency:"-"`
 	}
 	readsPart struct{ Note **readsAll }
+	unsetKey  struct {
+		ID string `json:"-" idempotency:"key"`
+	}
+	unsetScope struct {
+		Head struct {
+			Tenant string `idempotency:"scope"`
+		} `json:"-"`
+	}
+	Keyed struct {
+		ID string `idempotency:"key"`
+	}
+	Named struct {
+		ID string
+	}
+	outshoneKey struct {
+		Keyed
+		ID string
+	}
+	lostKey struct {
+		Keyed
+		Named
+	}
 	plain     struct{ Amount int }
+	commented struct {
+		ID      string `idempotency:"key"`
+		Comment string `idempotency:"-"`
+	}
 )
 
 func (r *readsAll) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &r.Comment) }
@@ -105,6 +131,7 @@ func typed[Req any](opts ...idemhttp.JSONOption) http.Handler {
 func TestJSON_WrongRequestStructsAreFoundAtConstruction(t *testing.T) {
 	t.Parallel()
 	_, _ = hiddenKey{id: ""}, hiddenPath{id: ""}
+	const unset = `no request can set it: JSON leaves the field out, or another has its name, and it has no tag path or query`
 	tests := []struct {
 		name    string
 		handler http.Handler
@@ -125,6 +152,11 @@ func TestJSON_WrongRequestStructsAreFoundAtConstruction(t *testing.T) {
 		{"a query that is not to count", typed[queryUnasked](), `JSON: queryUnasked.Trace: query:"trace": idempotency:"-": the path and the query always count`},
 		{"a tag in a type that reads itself", typed[readsAll](), `JSON: readsAll.Comment: idempotency: it is in a type that reads its own JSON, so that nobody knows which member it is`},
 		{"a tag below a type that reads itself", typed[readsPart](), `JSON: readsPart.Note.Comment: idempotency: it is in a type that reads its own JSON, so that nobody knows which member it is`},
+		{"a key that no request sets", typed[unsetKey](), `JSON: unsetKey.ID: idempotency:"key": ` + unset},
+		{"a scope that no request sets", typed[unsetScope](), `JSON: unsetScope.Head.Tenant: idempotency:"scope": ` + unset},
+		{"a key that is hidden by another member", typed[outshoneKey](), `JSON: Keyed.ID: idempotency:"key": ` + unset},
+		{"a key that has another's name", typed[lostKey](), `JSON: Keyed.ID: idempotency:"key": ` + unset},
+		{"an answer that has no JSON form", idemhttp.JSON(func(context.Context, plain) (chan int, error) { return nil, nil }), `JSON: chan int: a chan has no JSON form`},
 		{"no name", typed[placeless](), `JSON: placeless.ID: path:"": the name is empty`},
 		{"from path and body", typed[pathInBody](), `JSON: pathInBody.ID: path:"id": the body could set it, too: say json:"-"`},
 		{"from path and query", typed[pathAndQuery](), `JSON: pathAndQuery.ID: path and query: a value comes from one place`},
@@ -180,6 +212,11 @@ func TestJSON_WhatContradictsTheRouteIsFoundAtConstruction(t *testing.T) {
 			idempotency.Policy{Fingerprint: idempotency.FingerprintJSON, FingerprintOnly: []string{"/amount"}},
 			`idemhttp: POST /a/{payment}/b/{rest...}: Policy.FingerprintOnly and FingerprintExclude: ` +
 				`the tags of plain say what counts: say it in one place`,
+		},
+		{
+			"fields by tag and nothing by policy", typed[commented](),
+			idempotency.Policy{Fingerprint: idempotency.FingerprintOff},
+			`idemhttp: POST /a/{payment}/b/{rest...}: Policy.Fingerprint: the tags of commented say what counts, and "off" that nothing does`,
 		},
 	}
 	for _, tt := range tests {

@@ -36,8 +36,36 @@ func newRequestPlan(t reflect.Type) (*requestPlan, error) {
 	if err := errors.Join(checkSettable(of, typeName(of)), p.readPlaces()); err != nil {
 		return nil, err
 	}
-	p.parts, err = membersOf(of)
-	return p, err
+	parts, read, err := membersOf(of)
+	if err != nil {
+		return nil, err
+	}
+	p.parts = parts
+	return p, p.checkSources(read)
+}
+
+// choosesMembers reports whether tags say what counts, beside the key, which never does.
+func (p *requestPlan) choosesMembers() bool {
+	keys := 0
+	if p.tags.HasKey() {
+		keys = 1
+	}
+	return len(p.parts.only) > 0 || len(p.parts.exclude) > keys
+}
+
+// checkSources finds a key or a scope that no request can set.
+func (p *requestPlan) checkSources(read [][]int) error {
+	for _, place := range p.places {
+		read = append(read, place.index)
+	}
+	var errs []error
+	for _, s := range p.tags.Sources() {
+		if !slices.ContainsFunc(read, func(index []int) bool { return slices.Equal(index, s.Index) }) {
+			errs = append(errs, fmt.Errorf("%s: idempotency:%q: no request can set it: JSON leaves the field out, "+
+				"or another has its name, and it has no tag path or query", s.Name, s.Word))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // readPlaces finds the fields that come from the path or the query: the struct's

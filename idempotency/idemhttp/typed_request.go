@@ -37,6 +37,10 @@ func checkTyped(next http.Handler, policy idempotency.Policy) error {
 		return fmt.Errorf("Policy.FingerprintOnly and FingerprintExclude: the tags of %s say what counts: "+
 			"say it in one place", typeName(plan.of))
 	}
+	if plan.choosesMembers() && policy.Fingerprint == idempotency.FingerprintOff && policy.Key != idempotency.KeyOff {
+		return fmt.Errorf("Policy.Fingerprint: the tags of %s say what counts, and %q that nothing does",
+			typeName(plan.of), idempotency.FingerprintOff)
+	}
 	return nil
 }
 

@@ -62,6 +62,25 @@ func (p *Plan) HasKey() bool { return p.key != nil }
 // HasScope reports whether the type has a scope field.
 func (p *Plan) HasScope() bool { return len(p.scopes) > 0 }
 
+// Source is a field that the key or the scope comes from.
+type Source struct {
+	Name  string // Type.Field
+	Word  string // of its tag
+	Index []int  // from the plan's type, as in [reflect.Value.FieldByIndex]
+}
+
+// Sources returns the fields that key and scope come from.
+func (p *Plan) Sources() []Source {
+	var list []Source
+	if p.key != nil {
+		list = append(list, Source{p.key.name, wordKey, p.key.index})
+	}
+	for _, s := range p.scopes {
+		list = append(list, Source{s.name, wordScope, s.index})
+	}
+	return list
+}
+
 // Key returns the text of the key field; false if there is none, if it is empty
 // (an empty text, the number 0, a nil pointer, a zero UUID), or if its type cannot
 // write it.

@@ -21,7 +21,15 @@ func CheckResult(t reflect.Type) error {
 	if t == nil {
 		return errors.New("the type of the result is not known")
 	}
-	c := resultChecker{seen: make(map[visit]bool)}
+	return checkType(t, true)
+}
+
+// CheckWritten is [CheckResult] for what is written and not read back: an interface
+// with methods, and a type that does not read its own JSON, are none.
+func CheckWritten(t reflect.Type) error { return checkType(t, false) }
+
+func checkType(t reflect.Type, read bool) error {
+	c := resultChecker{seen: make(map[visit]bool), read: read}
 	c.value(t, t.String(), true)
 	return errors.Join(c.errs...)
 }
@@ -29,6 +37,7 @@ func CheckResult(t reflect.Type) error {
 // resultChecker goes over a type once.
 type resultChecker struct {
 	seen map[visit]bool
+	read bool // it is to be read back
 	errs []error
 }
 
@@ -45,7 +54,7 @@ func (c *resultChecker) fail(name, format string, args ...any) {
 
 func (c *resultChecker) value(t reflect.Type, name string, addressable bool) {
 	if t.Kind() == reflect.Interface {
-		if t.NumMethod() > 0 {
+		if t.NumMethod() > 0 && c.read {
 			c.fail(name, "%s is an interface with methods, and JSON cannot know what to read into it", t)
 		}
 		return
@@ -82,7 +91,7 @@ func (c *resultChecker) own(at visit, name string) bool {
 			return true
 		}
 	}
-	if writes && !reads {
+	if writes && !reads && c.read {
 		c.fail(name, "%s writes its own JSON and does not read it: give it an UnmarshalJSON or an UnmarshalText", t)
 	}
 	return writes
@@ -149,7 +158,7 @@ func (c *resultChecker) mapKey(t reflect.Type, name string) {
 	reads := reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 	isInt := kindOf(t) == kindInt || kindOf(t) == kindUint
 	switch {
-	case t.Kind() == reflect.String, writes && reads, isInt && !writes && !reads:
+	case t.Kind() == reflect.String, writes && (reads || !c.read), isInt && !writes && !reads:
 	default:
 		c.fail(name, "the keys of the map are %s: JSON reads and writes strings, integers, and types with both MarshalText and UnmarshalText", t)
 	}

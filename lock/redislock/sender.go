@@ -21,7 +21,14 @@ const (
 	// next. Fewer would save more, but hold up callers whose server is far away.
 	mostFlights = 4
 	// mostShared is how many calls share a round trip at most.
-	mostShared = 128
+	mostShared = 64
+	// leastPatience is how long a call waits for its turn before it flies beside the
+	// others, at least; else it is the part patience of its time left. Flights whose
+	// connection is dead land only when their calls end.
+	leastPatience = 10 * time.Millisecond
+	patience      = 16
+	// mostPatience is that of a call without a deadline.
+	mostPatience = 250 * time.Millisecond
 	// closeness is which part of the time left for a round trip those may have more
 	// who share it.
 	closeness = 8
@@ -40,6 +47,7 @@ var (
 //	enter ──a flight is free──▶ send ──▶ the first in the queue has the flight
 //	  └─all under way──▶ queue ──has the flight──▶ send, and what is queued with it
 //	                       ├──sent along by another──▶ told the answer
+//	                       ├──its patience ends──▶ send, beside the flights
 //	                       └──its context ends──▶ leave
 type sender struct {
 	rdb   redis.UniversalClient
@@ -107,13 +115,23 @@ func (s *sender) enter(p *parcel) (flies bool) {
 // await waits in the queue, until p has a flight, or is answered, or its context
 // ends. A parcel that left while another sends it is not read any more.
 func (s *sender) await(p *parcel) (string, error) {
-	select {
-	case e := <-p.told:
-		if e == answered {
-			return p.value, p.err
+	overdue := time.NewTimer(patienceOf(p.ctx))
+	defer overdue.Stop()
+	for {
+		select {
+		case e := <-p.told:
+			if e == answered {
+				return p.value, p.err
+			}
+			return s.fly(p)
+		case <-overdue.C:
+			if s.withdraw(p) {
+				return s.runAlone(p)
+			}
+			continue // it is being sent, or has its turn
+		case <-p.ctx.Done():
 		}
-		return s.fly(p)
-	case <-p.ctx.Done():
+		break
 	}
 	if s.withdraw(p) {
 		return "", unsent(p.ctx)
@@ -128,6 +146,14 @@ func (s *sender) await(p *parcel) (string, error) {
 	default: // another has sent it
 		return "", p.ctx.Err()
 	}
+}
+
+func patienceOf(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return mostPatience
+	}
+	return max(leastPatience, time.Until(deadline)/patience)
 }
 
 func unsent(ctx context.Context) error {
@@ -161,6 +187,10 @@ func (s *sender) land() {
 // fly sends p, together with those in the queue for whom its deadline is about as
 // good as theirs.
 func (s *sender) fly(p *parcel) (string, error) {
+	if p.ctx.Err() != nil {
+		s.land()
+		return "", unsent(p.ctx)
+	}
 	shared := append([]*parcel{p}, s.board(p)...)
 	p.err = errFlight
 	defer func() { // also when the client panics
@@ -173,10 +203,21 @@ func (s *sender) fly(p *parcel) (string, error) {
 		p.value, p.err = s.runAlone(p)
 		return p.value, p.err
 	}
-	for i, cmd := range s.pipe(p.ctx, shared) {
+	ctx, cancel := deadlineOf(p.ctx) // the others do not care whether p is given up
+	defer cancel()
+	for i, cmd := range s.pipe(ctx, shared) {
 		shared[i].value, shared[i].err = cmd.Text()
 	}
 	return p.value, p.err
+}
+
+// deadlineOf returns a context that ends with the deadline of another, if at all.
+func deadlineOf(ctx context.Context) (context.Context, context.CancelFunc) {
+	alone := context.WithoutCancel(ctx)
+	if deadline, ok := ctx.Deadline(); ok {
+		return context.WithDeadline(alone, deadline)
+	}
+	return alone, func() {}
 }
 
 // board takes those out of the queue who go along.

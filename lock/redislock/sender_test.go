@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/reprise-go/reprise/internal/faultproxy"
 	"github.com/reprise-go/reprise/internal/redistest"
@@ -160,7 +161,7 @@ func TestDeadlineEndsTheWaitForATurn_F13(t *testing.T) {
 	var unsent, sent atomic.Int64
 	began := time.Now()
 	together(20, func() {
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 9*time.Millisecond)
 		defer cancel()
 		h := newHold()
 		_, err := b.Acquire(ctx, h.id, h.claim)
@@ -256,4 +257,71 @@ func (p *pipelines) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pr
 		}
 		return next(ctx, cmds)
 	}
+}
+
+// F13, F22: connections that give no answer hold up who is on them, and nobody else.
+func TestDeadConnectionsHoldUpNobodyElse_F22(t *testing.T) {
+	t.Parallel()
+	b, proxy, _ := proxied(t)
+	proxy.DelayReplies(10 * time.Millisecond)
+	for i := 1; i <= 4; i++ {
+		proxy.SwallowReply("evalsha", i)
+	}
+	var first sync.WaitGroup
+	for range 4 {
+		first.Go(func() {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 3*time.Second)
+			defer cancel()
+			h := newHold()
+			_, err := b.Acquire(ctx, h.id, h.claim)
+			assert.Error(t, err)
+		})
+	}
+	require.Eventually(t, func() bool { return proxy.Requests()["evalsha"] == 4 }, 2*time.Second, time.Millisecond)
+	began := time.Now()
+	together(64, func() {
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		h := newHold()
+		_, err := b.Acquire(ctx, h.id, h.claim)
+		assert.NoError(t, err)
+	})
+	assert.Less(t, time.Since(began), 2*time.Second)
+	first.Wait()
+}
+
+// What is told as not executed never comes to be: nobody would release it.
+func TestWhatWasNotExecutedIsNotThere(t *testing.T) {
+	t.Parallel()
+	b, proxy, srv := proxied(t)
+	proxy.DelayReplies(far)
+	var mu sync.Mutex
+	var unsent []string
+	var all sync.WaitGroup
+	for i := range 400 {
+		all.Go(func() {
+			timeout := 5 * time.Second
+			if i%2 == 1 {
+				timeout = time.Duration(2+i%8) * time.Millisecond
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), timeout)
+			defer cancel()
+			h := newHold()
+			if _, err := b.Acquire(ctx, h.id, h.claim); errors.Is(err, lock.ErrNotExecuted) {
+				mu.Lock()
+				defer mu.Unlock()
+				unsent = append(unsent, h.key())
+			}
+		})
+	}
+	all.Wait()
+	require.NotEmpty(t, unsent)
+	require.Never(t, func() bool {
+		for _, key := range unsent {
+			if srv.Do("exists", key) == int64(1) {
+				return true
+			}
+		}
+		return false
+	}, 500*time.Millisecond, 50*time.Millisecond)
 }
