@@ -14,6 +14,7 @@ GOLANGCI_VERSION := v2.15.0
 PROTOC_GEN_GO_VERSION := v1.36.12
 PROTOC_GEN_GO_GRPC_VERSION := v1.6.2
 TEST_TIMEOUT ?= 10m
+ALONE := ./internal/conformance ./internal/topology
 FUZZTIME ?= 15s
 BENCH ?= .
 COUNT ?= 1
@@ -34,10 +35,9 @@ each_module = for dir in $(MODULES); do echo "── $$dir"; (cd "$$dir" && $(1)
 .PHONY: test
 test: needed
 	@# -count=1: tests start programs that they build themselves, of which the test cache knows nothing.
-	@# Topologies come after the rest: a dozen servers under load would upset tests that look at times.
-	@$(call each_module,REPRISE_REQUIRE_SERVERS=1 go test -race -count=1 -timeout $(TEST_TIMEOUT) $$(go list ./... | grep -v internal/topology))
-	@echo "── ./internal/topology"
-	@REPRISE_REQUIRE_SERVERS=1 go test -race -count=1 -timeout $(TEST_TIMEOUT) ./internal/topology
+	@# These two by themselves: they look at times, and start a dozen servers under load.
+	@REPRISE_REQUIRE_SERVERS=1 go test -race -count=1 -p 1 -timeout $(TEST_TIMEOUT) $(ALONE)
+	@$(call each_module,REPRISE_REQUIRE_SERVERS=1 go test -race -count=1 -timeout $(TEST_TIMEOUT) $$(go list ./... | grep -v $(ALONE:./%=-e %)))
 	@echo "── ./internal/proof/simulation at full size, without the race detector"
 	@cd internal/proof && go test -timeout $(TEST_TIMEOUT) -v -run 'TestSimulationOfManySeeds' ./simulation
 

@@ -128,6 +128,7 @@ func TestA1_ScopeInTheRequestIsWithinTheCallersOwn(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "completed", found.State.String())
 	assert.NotEqual(t, idemhttp.ScopeWithin("a", "bc"), idemhttp.ScopeWithin("ab", "c"))
+	assert.NotEqual(t, idemhttp.ScopeWithin("a:b", "c"), idemhttp.ScopeWithin("a", "b:c"))
 }
 
 func TestJSON_KeyFormatHoldsForTheStructsKey(t *testing.T) {

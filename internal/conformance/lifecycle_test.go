@@ -104,7 +104,7 @@ func TestP6_DrainLetsRunningOnesFinishAndNothingNewIn(t *testing.T) {
 	handler, started, goOn := blocking(t)
 	s := newService(t, setup{
 		handler: handler,
-		policy:  idempotency.Policy{Lease: 200 * time.Millisecond},
+		policy:  idempotency.Policy{Lease: time.Second},
 	})
 	running := call{key: newKey()}
 	first := background(t, s.URL, running)
@@ -119,7 +119,7 @@ func TestP6_DrainLetsRunningOnesFinishAndNothingNewIn(t *testing.T) {
 	p := requireProblem(t, resp, 503, "draining")
 	assert.True(t, p.Retryable)
 	assert.Equal(t, "1", resp.Header.Get("Retry-After"))
-	time.Sleep(500 * time.Millisecond) // more than two leases: renewals go on
+	time.Sleep(2500 * time.Millisecond) // more than two leases: renewals go on
 	require.NoError(t, ctx.Err())
 	select {
 	case err := <-drained:

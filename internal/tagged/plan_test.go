@@ -116,7 +116,7 @@ func TestScopeFieldsAreJoinedWithoutAmbiguity_A1(t *testing.T) {
 	}
 	plan := planOf(t, two{})
 	seen := make(map[string]two)
-	for _, in := range []two{{"a", "bc"}, {"ab", "c"}, {"1:a", "b"}, {"1", "a1:b"}, {"a1:b", "1"}} {
+	for _, in := range []two{{"a", "bc"}, {"ab", "c"}, {"1:a", "b"}, {"1", "a1:b"}, {"a1:b", "1"}, {"a:b", "c"}, {"a", "b:c"}} {
 		scope, ok, err := plan.Scope(reflect.ValueOf(in))
 		require.NoError(t, err)
 		require.True(t, ok)

@@ -28,7 +28,7 @@ func onMaster(t *testing.T, c *redistest.Cluster, master *redistest.Server) *req
 func TestUnacknowledgedWritesAreRefusedOnAClusterF16(t *testing.T) {
 	t.Parallel()
 	c := redistest.StartCluster(t)
-	s := newStore(t, c.Client(t), redisstore.MinReplicas(1, 100*time.Millisecond))
+	s := newStore(t, c.Client(t), redisstore.MinReplicas(1, 250*time.Millisecond))
 	masters := c.Masters()
 	first := onMaster(t, c, masters[0])
 	first.claims(t, s, store.Claimed)

@@ -84,7 +84,7 @@ func TestUnacknowledgedWritesAreRefusedF16(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			rdb, _, master, replica := replicated(t)
-			s := newStore(t, rdb, redisstore.MinReplicas(1, 50*time.Millisecond))
+			s := newStore(t, rdb, redisstore.MinReplicas(1, 250*time.Millisecond))
 			done, running, large, fresh := newRequest(t), newRequest(t), newRequest(t), newRequest(t)
 			done.claims(t, s, store.Claimed)
 			done.applies(t, s, done.complete(bodyOf(9)), store.Done)
@@ -113,7 +113,7 @@ func TestUnacknowledgedWritesAreRefusedF16(t *testing.T) {
 func TestCompletionIsRecordedWhenTheReplicaIsBack(t *testing.T) {
 	t.Parallel()
 	rdb, _, _, replica := replicated(t)
-	s := newStore(t, rdb, redisstore.MinReplicas(1, 20*time.Millisecond))
+	s := newStore(t, rdb, redisstore.MinReplicas(1, 250*time.Millisecond))
 	r := newRequest(t)
 	r.claims(t, s, store.Claimed)
 	replica.Pause()
