@@ -23,20 +23,26 @@ func onMaster(t *testing.T, c *redistest.Cluster, master *redistest.Server) *req
 	}
 }
 
+// slowReads lets a client wait for as long as MinReplicas may take.
+func slowReads(o *redis.ClusterOptions) { o.ReadTimeout = 3 * time.Second }
+
 // F16: the master that wrote is the one that is asked. Asked through the client
 // of the cluster, another master would answer for its own replica in most cases.
 func TestUnacknowledgedWritesAreRefusedOnAClusterF16(t *testing.T) {
 	t.Parallel()
 	c := redistest.StartCluster(t)
-	s := newStore(t, c.Client(t), redisstore.MinReplicas(1, 250*time.Millisecond))
+	// What is to be acknowledged gets the longest time, what is not a short one.
+	rdb := c.Client(t, slowReads)
+	s := newStore(t, rdb, redisstore.MinReplicas(1, 250*time.Millisecond))
+	patient := newStore(t, rdb, redisstore.MinReplicas(1, time.Second))
 	masters := c.Masters()
 	first := onMaster(t, c, masters[0])
-	first.claims(t, s, store.Claimed)
+	first.claims(t, patient, store.Claimed)
 	_, replicas := c.MasterOf(recordKey(redisstore.DefaultNamespace, first.id))
 	var others []*request
 	for _, master := range masters[1:] {
 		other := onMaster(t, c, master)
-		other.claims(t, s, store.Claimed)
+		other.claims(t, patient, store.Claimed)
 		others = append(others, other)
 	}
 	requests := append([]*request{first}, others...)
@@ -44,7 +50,7 @@ func TestUnacknowledgedWritesAreRefusedOnAClusterF16(t *testing.T) {
 	for i, r := range requests {
 		renewals[i] = store.Renewal{ID: r.id, Renew: r.renew()}
 	}
-	for _, result := range s.Renew(t.Context(), renewals) {
+	for _, result := range patient.Renew(t.Context(), renewals) {
 		require.NoError(t, result.Err)
 		require.Equal(t, store.Done, result.Reply.Verdict)
 	}
@@ -54,7 +60,7 @@ func TestUnacknowledgedWritesAreRefusedOnAClusterF16(t *testing.T) {
 		fresh := onMaster(t, c, masters[0])
 		fresh.unacknowledged(t, s, fresh.claim)
 	}
-	results := s.Renew(t.Context(), renewals)
+	results := patient.Renew(t.Context(), renewals)
 	require.ErrorIs(t, results[0].Err, redisstore.ErrUnacknowledged)
 	for _, result := range results[1:] {
 		require.NoError(t, result.Err)
@@ -63,8 +69,8 @@ func TestUnacknowledgedWritesAreRefusedOnAClusterF16(t *testing.T) {
 	first.unacknowledged(t, s, first.complete(bodyOf(9)))
 	first.unacknowledged(t, s, first.complete(bodyOf(9)))
 	for _, other := range others {
-		other.applies(t, s, other.complete(bodyOf(64<<10)), store.Done)
-		other.replays(t, s, bodyOf(64<<10))
+		other.applies(t, patient, other.complete(bodyOf(64<<10)), store.Done)
+		other.replays(t, patient, bodyOf(64<<10))
 	}
 	replicas[0].Resume()
 }
@@ -74,8 +80,8 @@ func TestUnacknowledgedWritesAreRefusedOnAClusterF16(t *testing.T) {
 func TestAcknowledgedWritesFollowASlotF18F19(t *testing.T) {
 	t.Parallel()
 	c := redistest.StartCluster(t)
-	rdb := c.Client(t, func(o *redis.ClusterOptions) { o.MaxRedirects = 8 })
-	s := newStore(t, rdb, redisstore.MinReplicas(1, 500*time.Millisecond))
+	rdb := c.Client(t, slowReads, func(o *redis.ClusterOptions) { o.MaxRedirects = 8 })
+	s := newStore(t, rdb, redisstore.MinReplicas(1, time.Second))
 	masters := c.Masters()
 	small, large := onMaster(t, c, masters[0]), onMaster(t, c, masters[0])
 	for _, r := range []*request{small, large} {
