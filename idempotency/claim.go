@@ -45,8 +45,8 @@ func (x *execution) bind(bound store.Fingerprint) store.Fingerprint {
 // made by another algorithm that is known here.
 func (x *execution) claim(ctx context.Context) told {
 	t := x.ask(ctx)
-	if t.err == nil && t.reply.Verdict == store.OtherAlgorithm && x.call.FingerprintBy != nil {
-		if bound, known := x.call.FingerprintBy(t.reply.Algorithm); known {
+	if t.err == nil && t.reply.Verdict == store.OtherAlgorithm {
+		if bound, known := x.call.fingerprintBy(t.reply.Algorithm); known {
 			x.bound = x.bind(bound)
 			t = x.ask(ctx)
 		}

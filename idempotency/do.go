@@ -52,44 +52,65 @@ func Do[Out any](
 	if fn == nil || g == nil {
 		return out, result, errors.New("idempotency: Do: the guard or the function is nil")
 	}
-	shape := signature{in: reflect.TypeOf(request.Input), out: reflect.TypeFor[Out](), request: &request}
-	f, err := newFunction(g, shape, opts, func(rest []OperationOption) (*Operation, error) {
-		if op, registered := g.Registered(request.Operation); registered && len(rest) == 0 {
-			return op, nil
-		}
-		return g.Operation(request.Operation, rest...)
-	})
-	if err != nil {
+	call := &doCall[Out]{fn: fn}
+	if call.own, err = g.functionOf(request, reflect.TypeFor[Out](), opts); err != nil {
 		return out, result, fmt.Errorf("idempotency: Do: %w", err)
 	}
-	call := &typed[struct{}, Out]{
-		invocation: invocation{function: f, said: request, input: held(reflect.ValueOf(request.Input))},
-		fn:         func(ctx context.Context, _ struct{}) (Out, error) { return fn(ctx) },
+	call.invocation = invocation{
+		function: &call.own, body: call, out: &call.result,
+		said: request, input: held(reflect.ValueOf(request.Input)),
 	}
-	return call.do(ctx)
+	result, err = call.do(ctx)
+	out, err = handedOut(call.result, result, err)
+	return out, result, err
 }
 
-// typed is a call of a function with its input and its result, in one piece.
-type typed[In, Out any] struct {
+// functionOf makes the function of one call. An operation that is registered is taken
+// as it is, unless options say something of it.
+func (g *Guard) functionOf(request Request, out reflect.Type, opts []OperationOption) (function, error) {
+	f, rest, err := g.newFunction(signature{
+		in: reflect.TypeOf(request.Input), out: out, everyCall: true, scoped: request.Scope != "",
+	}, opts)
+	if err != nil {
+		return f, err
+	}
+	op, registered := g.Registered(request.Operation)
+	if !registered || len(rest) > 0 {
+		return g.registeredFor(request.Operation, f, rest)
+	}
+	f.op = op
+	return f, errors.Join(f.checkInput(&op.declared), g.addAnswers(op, f.answers()))
+}
+
+// registeredFor is apart from functionOf, where f stays on the stack.
+func (g *Guard) registeredFor(operation string, f function, opts []OperationOption) (function, error) {
+	d, err := g.declare(operation, &f, opts)
+	if err != nil {
+		return f, err
+	}
+	return f, g.register(d)
+}
+
+// doCall is a call of [Do] with its function and its result, in one piece.
+type doCall[Out any] struct {
 	invocation
 
-	fn     func(context.Context, In) (Out, error)
-	in     In
+	own    function
+	fn     func(context.Context) (Out, error)
 	result Out
 }
 
-func (c *typed[In, Out]) do(ctx context.Context) (Out, Result, error) {
-	c.body, c.out = c, &c.result
-	result, err := c.invocation.do(ctx)
-	if err != nil && !result.own() {
-		return *new(Out), result, err // what a deposed attempt returned is nobody's answer
-	}
-	return c.result, result, err
+func (c *doCall[Out]) call(ctx context.Context) (err error) {
+	c.result, err = c.fn(ctx)
+	return err
 }
 
-func (c *typed[In, Out]) call(ctx context.Context) (err error) {
-	c.result, err = c.fn(ctx, c.in)
-	return err
+// handedOut is what a caller gets: what a deposed attempt returned is nobody's answer.
+func handedOut[Out any](out Out, result Result, err error) (Out, error) {
+	if err != nil && !result.own() {
+		return *new(Out), err
+	}
+	return out, err
 }
 
 // own reports whether the answer is that of a handler which ran in this call.

@@ -149,7 +149,7 @@ func (c *invocation) request(ctx context.Context) (Call, error) {
 	if c.plan == nil {
 		return call, nil
 	}
-	call.FingerprintBy = c.boundBy
+	call.binder = c
 	if c.policy.Fingerprint == FingerprintOff {
 		return call, nil
 	}
@@ -160,6 +160,7 @@ func (c *invocation) request(ctx context.Context) (Call, error) {
 	return call, nil
 }
 
+// boundBy implements [binder].
 func (c *invocation) boundBy(algorithm string) (store.Fingerprint, bool) {
 	return c.plan.BoundBy(c.input, algorithm)
 }

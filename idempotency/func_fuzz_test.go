@@ -19,8 +19,7 @@ func FuzzRecordedAnswersOfFunctions(f *testing.F) {
 	f.Fuzz(func(t *testing.T, codec string, meta, body []byte) {
 		var w worker
 		p := start(t, newBackend())
-		wrapped := w.wrapped(t, p.guard, idempotency.Policy{Fingerprint: idempotency.FingerprintOff},
-			idempotency.ErrorNames(map[string]error{"card": errCard}))
+		wrapped := w.wrapped(t, p.guard, idempotency.ErrorNames(map[string]error{"card": errCard}))
 		op, _ := p.guard.Registered("pay")
 		answer := functionAnswer(codec, meta, string(body))
 		_, _ = op.Execute(t.Context(), idempotency.Call{Scope: "m", Key: "k"}, gives(answer))

@@ -81,7 +81,7 @@ func TestRecordsThatAFunctionCannotGiveAgain(t *testing.T) {
 			t.Parallel()
 			var w worker
 			p := start(t, newBackend())
-			wrapped := w.wrapped(t, p.guard, idempotency.Policy{Fingerprint: idempotency.FingerprintOff})
+			wrapped := w.wrapped(t, p.guard)
 			op, _ := p.guard.Registered("pay")
 			_, err := op.Execute(t.Context(), idempotency.Call{Scope: "m", Key: "k"}, gives(tt.answer))
 			require.NoError(t, err)
@@ -239,14 +239,13 @@ func TestHalfAResultIsNone(t *testing.T) {
 	t.Parallel()
 	everyWay(t, func(t *testing.T, protect func(*idempotency.Guard, payFunc, ...idempotency.OperationOption) payFunc) {
 		p := start(t, newBackend())
-		policy := idempotency.Policy{Fingerprint: idempotency.FingerprintOff}
-		op, err := p.guard.Operation("pay", policy)
+		op, err := p.guard.Operation("pay")
 		require.NoError(t, err)
 		_, err = op.Execute(t.Context(), idempotency.Call{Scope: "m", Key: "k"},
 			gives(functionAnswer("json/1", []byte{1, 1}, `{"run":5,"amount":"seven"}`)))
 		require.NoError(t, err)
 		var w worker
-		got, err := protect(p.guard, w.pay, policy)(t.Context(), input("k"))
+		got, err := protect(p.guard, w.pay)(t.Context(), input("k"))
 		refusal(t, err, idempotency.ErrResultUnavailable)
 		assert.Zero(t, got)
 		assert.Zero(t, w.runs)

@@ -53,15 +53,13 @@ var (
 	errNoContextScope = errors.New("no scope: the context has none of WithScope, as ContextScope asks for")
 )
 
-// check finds a choice that was not made, or made twice. request is that of Do, whose
-// calls are each declared anew; nil for a function that is declared once.
-func (c scopeChoice) check(plan *tagged.Plan, request *Request) error {
+// check finds a choice that was not made, or made twice.
+func (c scopeChoice) check(plan *tagged.Plan, s signature) error {
 	inInput := plan != nil && plan.HasScope()
-	inRequest := request != nil && request.Scope != ""
 	switch {
-	case c == scopeGlobal && (inInput || inRequest):
+	case c == scopeGlobal && (inInput || s.scoped):
 		return errScopeTwice
-	case c == scopeUnsaid && !inInput && request == nil:
+	case c == scopeUnsaid && !inInput && !s.everyCall:
 		return errNoScopeChosen
 	}
 	return nil

@@ -233,21 +233,19 @@ func TestKeyRulesOfFunctions_K1_K2(t *testing.T) {
 func TestWhatCountsOfAnInput_F1_F14(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
-		name   string
-		retry  func(*pay)
-		policy idempotency.Policy
-		want   error
+		name  string
+		retry func(*pay)
+		want  error
 	}{
-		{"the same", func(*pay) {}, idempotency.Policy{}, nil},
-		{"an excluded field", func(in *pay) { in.Comment = "again" }, idempotency.Policy{}, nil},
-		{"another amount", func(in *pay) { in.Amount++ }, idempotency.Policy{}, idempotency.ErrKeyReused},
-		{"another amount, fingerprint=off", func(in *pay) { in.Amount++ }, idempotency.Policy{Fingerprint: idempotency.FingerprintOff}, nil},
+		{"the same", func(*pay) {}, nil},
+		{"an excluded field", func(in *pay) { in.Comment = "again" }, nil},
+		{"another amount", func(in *pay) { in.Amount++ }, idempotency.ErrKeyReused},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			var w worker
-			wrapped := w.wrapped(t, start(t, newBackend()).guard, tt.policy)
+			wrapped := w.wrapped(t, start(t, newBackend()).guard)
 			_, err := wrapped(t.Context(), input("k"))
 			require.NoError(t, err)
 			retry := input("k")
@@ -256,6 +254,21 @@ func TestWhatCountsOfAnInput_F1_F14(t *testing.T) {
 			assert.ErrorIs(t, err, tt.want)
 			assert.Equal(t, 1, w.runs)
 		})
+	}
+}
+
+func TestFingerprintOffLeavesTheKeyAlone(t *testing.T) {
+	t.Parallel()
+	runs := 0
+	wrapped, err := idempotency.Wrap(start(t, newBackend()).guard, "bill", func(context.Context, bill) (int, error) {
+		runs++
+		return runs, nil
+	}, idempotency.GlobalScope(), idempotency.Policy{Fingerprint: idempotency.FingerprintOff})
+	require.NoError(t, err)
+	for amount := range 2 {
+		got, err := wrapped(t.Context(), bill{ID: "k", Amount: amount})
+		require.NoError(t, err)
+		assert.Equal(t, 1, got)
 	}
 }
 

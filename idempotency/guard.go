@@ -99,28 +99,38 @@ func (g *Guard) Operation(name string, opts ...OperationOption) (*Operation, err
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	op := g.operations[name]
-	if err := op.agrees(name, set); err != nil {
+	if err := g.operations[name].agrees(name, set); err != nil {
 		return nil, err
 	}
+	return g.enroll(name, set), nil
+}
+
+// enroll registers an operation, unless it is, and is called under the lock.
+func (g *Guard) enroll(name string, set operationSettings) *Operation {
+	op := g.operations[name]
 	if op == nil {
 		op = newOperation(g, name, set)
 		g.operations[name] = op
 	}
 	op.addReplays(set.replays)
-	return op, nil
+	return op
 }
 
 // CheckOperation returns the error that [Guard.Operation] would, and registers
 // nothing: for transports that register several operations, all or none.
 func (g *Guard) CheckOperation(name string, opts ...OperationOption) error {
+	_, err := g.checkOperation(name, opts)
+	return err
+}
+
+func (g *Guard) checkOperation(name string, opts []OperationOption) (operationSettings, error) {
 	set, err := g.settings(name, opts)
 	if err != nil {
-		return err
+		return set, err
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.operations[name].agrees(name, set)
+	return set, g.operations[name].agrees(name, set)
 }
 
 func (g *Guard) settings(name string, opts []OperationOption) (operationSettings, error) {
@@ -131,17 +141,19 @@ func (g *Guard) settings(name string, opts []OperationOption) (operationSettings
 	if err != nil {
 		return set, fmt.Errorf("idempotency: operation %q: %w", name, err)
 	}
-	if len(set.replays) > 0 && g.plans.has(name) {
-		return set, fmt.Errorf("idempotency: operation %q is a wrapped function's: give the route or the method a name "+
-			"of its own, and switch its protection off if the function is all that it calls", name)
-	}
 	return set, nil
 }
 
 // agrees reports why a registered operation, if it is one, cannot be had with these
 // settings.
 func (o *Operation) agrees(name string, set operationSettings) error {
-	if o != nil && (!reflect.DeepEqual(o.declared, set.policy) || o.reconcile != nil || set.reconcile != nil) {
+	if o == nil {
+		return nil
+	}
+	if err := o.sharedWith(set.replays); err != nil {
+		return err
+	}
+	if !reflect.DeepEqual(o.declared, set.policy) || o.reconcile != nil || set.reconcile != nil {
 		return fmt.Errorf("idempotency: operation %q is registered already, with another policy or a Reconcile", name)
 	}
 	return nil

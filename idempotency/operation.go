@@ -86,6 +86,7 @@ type Call struct {
 	// that was made by a process with another configuration. False if it does
 	// not know the algorithm. May be nil.
 	FingerprintBy func(algorithm string) (store.Fingerprint, bool)
+	binder        binder // as FingerprintBy, of a function: it needs no closure
 	// MayReplay is asked before a recorded answer is given to this caller. An
 	// error keeps it from them with [ErrReplayDenied]; the record stays as it is.
 	// May be nil.
@@ -101,6 +102,23 @@ type Call struct {
 	// the client has made by itself; 0 if it says nothing. It is reported, and
 	// decides nothing: what a duplicate is, the record knows.
 	Retry int
+}
+
+// binder computes fingerprints by the algorithms that records name.
+type binder interface {
+	boundBy(algorithm string) (store.Fingerprint, bool)
+}
+
+// fingerprintBy is false if nobody knows the algorithm.
+func (c *Call) fingerprintBy(algorithm string) (store.Fingerprint, bool) {
+	switch {
+	case c.binder != nil:
+		return c.binder.boundBy(algorithm)
+	case c.FingerprintBy != nil:
+		return c.FingerprintBy(algorithm)
+	default:
+		return store.Fingerprint{}, false
+	}
 }
 
 // Recorded describes a recorded answer that a caller is about to get.

@@ -75,7 +75,7 @@ func (g *Guard) override(operation string, p Policy) (before Policy, err error) 
 			operation, nearestOf(operation, slices.Sorted(maps.Keys(g.operations))))
 	}
 	policy, err := op.under(p)
-	if g.plans.has(operation) {
+	if op.isFunction() {
 		err = errors.Join(err, p.checkFunction())
 	}
 	if err != nil {

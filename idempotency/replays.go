@@ -74,24 +74,46 @@ func (o *Operation) replayables() []replayable {
 	return nil
 }
 
-// addCodec is for functions, which may be made for one call each.
-func (g *Guard) addCodec(op *Operation, codec string) {
-	said := replayable{codec: codec, check: checkFunctionAnswer, function: true}
+// sharedWith returns why an operation that is a transport's or a function's cannot be
+// the other one's, too: each would find records that it cannot read.
+func (o *Operation) sharedWith(said []replayable) error {
+	known := o.replayables()
+	if len(known) == 0 || len(said) == 0 || known[0].function == said[0].function {
+		return nil
+	}
+	if said[0].function {
+		return fmt.Errorf("idempotency: operation %q is a route's or a method's: give the function a name of its own", o.name)
+	}
+	return fmt.Errorf("idempotency: operation %q is a wrapped function's: give the route or the method a name "+
+		"of its own, and switch its protection off if the function is all that it calls", o.name)
+}
+
+// answers are those of a function.
+func (f *function) answers() replayable {
+	return replayable{codec: f.codec.Name(), check: checkFunctionAnswer, function: true}
+}
+
+// addAnswers is for functions, which may be made for one call each.
+func (g *Guard) addAnswers(op *Operation, said replayable) error {
+	if err := op.sharedWith([]replayable{said}); err != nil {
+		return err
+	}
 	if slices.ContainsFunc(op.replayables(), said.same) {
-		return
+		return nil
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if err := op.sharedWith([]replayable{said}); err != nil { // it may be by now
+		return err
+	}
 	op.addReplays([]replayable{said})
+	return nil
 }
 
-// ofTransport returns why an operation cannot be a function's, if a transport has it:
-// each would find records that it cannot read.
-func (o *Operation) ofTransport() error {
-	if slices.ContainsFunc(o.replayables(), func(r replayable) bool { return !r.function }) {
-		return fmt.Errorf("operation %q is a route's or a method's: give the function a name of its own", o.name)
-	}
-	return nil
+// isFunction reports whether a function has the operation.
+func (o *Operation) isFunction() bool {
+	known := o.replayables()
+	return len(known) > 0 && known[0].function
 }
 
 // addReplays is called under the guard's lock.

@@ -35,8 +35,9 @@ import (
 // All mistakes are joined. Each names the field, as Type.Field, and the word: no
 // tag, a tag on what is no function or not exported, a name that is missing or given
 // twice, a function that is nil or has another form, words that [ParsePolicy] or
-// [Policy.Validate] refuse, an input, a scope or a result as for Wrap. After a mistake no function is
-// replaced, though operations without one may be registered already. Weave before the struct is used: it is not safe beside calls.
+// [Policy.Validate] refuse, an input, a scope or a result as for Wrap. After a mistake no
+// function is replaced and no operation registered. Weave before the struct is used: it
+// is not safe beside calls.
 func Weave(g *Guard, structPointer any, opts ...OperationOption) error {
 	v := reflect.ValueOf(structPointer)
 	switch {
@@ -46,12 +47,11 @@ func Weave(g *Guard, structPointer any, opts ...OperationOption) error {
 		return fmt.Errorf("idempotency: Weave: %T is no pointer to a struct of functions", structPointer)
 	}
 	w := weaver{guard: g, opts: opts, names: make(map[string]string)}
-	w.collect(v.Elem(), v.Elem().Type().String())
+	w.collect(v.Elem(), typeName(v.Elem().Type()))
 	if len(w.threads)+len(w.errs) == 0 {
-		w.errs = append(w.errs, fmt.Errorf("%s has no function with a tag", v.Elem().Type()))
+		w.errs = append(w.errs, fmt.Errorf("%s has no function with a tag", typeName(v.Elem().Type())))
 	}
-	w.prepare()
-	if err := errors.Join(w.errs...); err != nil {
+	if err := w.register(); err != nil {
 		w.release()
 		return fmt.Errorf("idempotency: Weave: %w", err)
 	}
@@ -77,7 +77,7 @@ type thread struct {
 	field  reflect.Value
 	opName string
 	policy Policy
-	f      *function
+	f      *function // nil after a mistake
 }
 
 func (w *weaver) fail(name string, err error) {
@@ -235,27 +235,40 @@ func isProtectable(t reflect.Type) bool {
 		t.NumOut() == 2 && t.Out(1) == reflect.TypeFor[error]()
 }
 
-// prepare registers the operations.
-func (w *weaver) prepare() {
+// register registers the operations, all or none: what was wrong can be mended then, and
+// woven.
+func (w *weaver) register() error {
+	all := make([]declared, len(w.threads))
 	for i := range w.threads {
 		t := &w.threads[i]
-		opts := append(append([]OperationOption{}, w.opts...), t.policy)
 		typ := t.field.Type()
-		f, err := newOwnFunction(w.guard, t.opName, signature{in: typ.In(1), out: typ.Out(0)}, opts)
+		f, err := w.guard.declareOwn(t.opName, signature{in: typ.In(1), out: typ.Out(0), tag: &t.policy}, w.opts)
 		if err != nil {
 			w.fail(t.name, err)
 		}
-		t.f = f
+		all[i], t.f = f, f.function
 	}
+	if err := errors.Join(w.errs...); err != nil {
+		return err
+	}
+	return w.guard.register(all...)
 }
 
-// release gives the names back, so that a struct whose mistakes are mended can be woven.
+// release gives the names back.
 func (w *weaver) release() {
 	for _, t := range w.threads {
 		if t.f != nil {
 			w.guard.plans.release(t.opName)
 		}
 	}
+}
+
+// typeName names a struct in errors: the text of one without a name is all of its source.
+func typeName(t reflect.Type) string {
+	if t.Name() == "" {
+		return "struct"
+	}
+	return t.String()
 }
 
 // protected returns the function that takes the field's place.
@@ -267,18 +280,17 @@ func (t thread) protected() reflect.Value {
 		call := &woven{fn: fn, in: args[1], result: reflect.New(typ.Out(0))}
 		call.invocation = invocation{function: f, input: held(args[1]), out: call.result.Interface(), body: call}
 		result, err := call.do(ctx)
-		if err != nil && !result.own() {
-			call.result.Elem().SetZero() // as for Wrap
-		}
-		return []reflect.Value{call.result.Elem(), reflect.ValueOf(&err).Elem()}
+		return call.handedOut(result, err)
 	})
 }
 
-// woven is a call of a woven function.
+// woven is a call of a woven function, in one piece with what reflection asks for.
 type woven struct {
 	invocation
 
 	fn, in, result reflect.Value
+	returned       error
+	results        [2]reflect.Value
 }
 
 func (c *woven) call(ctx context.Context) error {
@@ -286,4 +298,13 @@ func (c *woven) call(ctx context.Context) error {
 	c.result.Elem().Set(results[0])
 	err, _ := reflect.TypeAssert[error](results[1])
 	return err
+}
+
+func (c *woven) handedOut(result Result, err error) []reflect.Value {
+	if err != nil && !result.own() {
+		c.result.Elem().SetZero() // as for Wrap
+	}
+	c.returned = err
+	c.results = [2]reflect.Value{c.result.Elem(), reflect.ValueOf(&c.returned).Elem()}
+	return c.results[:]
 }

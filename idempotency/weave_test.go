@@ -129,6 +129,16 @@ type (
 	WrongInput struct {
 		Create func(context.Context, badIn) (paid, error) `idempotency:"pay"`
 	}
+	numbered struct {
+		ID     int64  `idempotency:"key"`
+		Tenant string `idempotency:"scope"`
+	}
+	NumberAsUUID struct {
+		Create func(context.Context, *numbered) (paid, error) `idempotency:"pay,key-format=uuid4"`
+	}
+	OffBesideTags struct {
+		Create func(context.Context, pay) (paid, error) `idempotency:"pay,fingerprint=off"`
+	}
 	Nested struct{ Inner NoName }
 )
 
@@ -141,9 +151,19 @@ func TestWrongDeclarationsOfFunctionsAreFoundAtConstruction_F15(t *testing.T) {
 		assert.Nil(t, wrapped)
 		return err
 	}
-	weave := func(v any) func(*idempotency.Guard) error {
-		return func(g *idempotency.Guard) error { return idempotency.Weave(g, v) }
+	weave := func(v any, opts ...idempotency.OperationOption) func(*idempotency.Guard) error {
+		return func(g *idempotency.Guard) error { return idempotency.Weave(g, v, opts...) }
 	}
+	number := func(context.Context, *numbered) (paid, error) { return paid{}, nil }
+	do := func(in any, opts ...idempotency.OperationOption) func(*idempotency.Guard) error {
+		return func(g *idempotency.Guard) error {
+			_, _, err := idempotency.Do(t.Context(), g, idempotency.Request{Operation: "pay", Input: in},
+				func(context.Context) (int, error) { return 0, nil }, opts...)
+			return err
+		}
+	}
+	uuids, off := idempotency.Policy{KeyFormat: idempotency.KeyUUID}, idempotency.Policy{Fingerprint: idempotency.FingerprintOff}
+	hour := idempotency.Policy{Retention: time.Hour}
 	tests := []struct {
 		name    string
 		declare func(*idempotency.Guard) error
@@ -202,17 +222,32 @@ func TestWrongDeclarationsOfFunctionsAreFoundAtConstruction_F15(t *testing.T) {
 			_, _, err := idempotency.Do[int](t.Context(), g, idempotency.Request{}, nil)
 			return err
 		}, `idempotency: Do: the guard or the function is nil`},
-		{"do with a channel", func(g *idempotency.Guard) error {
-			_, _, err := idempotency.Do(t.Context(), g, idempotency.Request{Operation: "pay", Input: make(chan int)},
-				func(context.Context) (int, error) { return 0, nil })
+		{"do with a channel", do(make(chan int)), `idempotency: Do: chan int: a chan has no JSON form`},
+		{"a number as a UUID", weave(&NumberAsUUID{number}), `idempotency: Weave: NumberAsUUID.Create: KeyFormat is "uuid4", and the key numbered.ID is never a UUID: its type is int64`},
+		{"wrap a number as a UUID", func(g *idempotency.Guard) error {
+			_, err := idempotency.Wrap(g, "pay", number, uuids)
 			return err
-		}, `idempotency: Do: chan int: a chan has no JSON form`},
+		}, `idempotency: Wrap: operation "pay": KeyFormat is "uuid", and the key numbered.ID is never a UUID: its type is int64`},
+		{"do a number as a UUID", do(numbered{ID: 7, Tenant: "m"}, uuids), `idempotency: Do: KeyFormat is "uuid", and the key numbered.ID is never a UUID: its type is int64`},
+		{"fingerprint=off beside tags", weave(&OffBesideTags{create}), `idempotency: Weave: OffBesideTags.Create: Fingerprint is "off", and the tags of pay say what counts: leave one of them out`},
+		{"wrap with fingerprint=off beside tags", func(g *idempotency.Guard) error { return wrap(g, "pay", off) }, `idempotency: Wrap: operation "pay": Fingerprint is "off", and the tags of pay say what counts: leave one of them out`},
+		{"do with fingerprint=off beside tags", do(input("k"), off), `idempotency: Do: Fingerprint is "off", and the tags of pay say what counts: leave one of them out`},
+		{"two policies", func(g *idempotency.Guard) error { return wrap(g, "pay", hour, idempotency.Policy{Wait: time.Second}) }, `idempotency: Wrap: operation "pay": two policies, "retention=1h" and "wait=1s": say one, or merge them by Policy.Override`},
+		{"weave with two policies", weave(&NilFunction{create}, hour, hour), `idempotency: Weave: NilFunction.Create: two policies, "retention=1h" and "retention=1h": say one, or merge them by Policy.Override`},
+		{"do with two policies", do(input("k"), hour, hour), `idempotency: Do: two policies, "retention=1h" and "retention=1h": say one, or merge them by Policy.Override`},
+		{"a struct without a name", weave(&struct{ Create payFunc }{create}), `idempotency: Weave: struct.Create: it has no tag idempotency:"operation,policy"; say idempotency:"-" if it is not to be protected`},
+		{"a struct without a name or a function", weave(&struct{ Name string }{}), `idempotency: Weave: struct has no function with a tag`},
+		{"an input without a name", do(struct{ Done chan int }{}), `idempotency: Do: struct.Done: a chan has no JSON form: leave it out by json:"-" or idempotency:"-"`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			err := tt.declare(start(t, newBackend()).guard)
+			guard := start(t, newBackend()).guard
+			err := tt.declare(guard)
 			require.Error(t, err)
+			if tt.name != "registered otherwise" {
+				assert.Empty(t, guard.Operations(), "nothing is registered after a mistake")
+			}
 			if tt.name == "out of bounds" { // the rest is Validate's to say
 				assert.Contains(t, err.Error(), tt.want)
 				return
@@ -228,6 +263,48 @@ type named string
 func (n named) Name() string             { return string(n) }
 func (named) Encode(any) ([]byte, error) { return nil, nil }
 func (named) Decode([]byte, any) error   { return nil }
+
+// What nothing asks for is no mistake: a key is ignored under off, and a word about what
+// counts says nothing where nothing could count.
+func TestWhatLooksLikeAWrongDeclarationAndIsNone(t *testing.T) {
+	t.Parallel()
+	type hooked struct {
+		ID   string `idempotency:"key,-"`
+		Then func() `idempotency:"-"`
+	}
+	guard := start(t, newBackend()).guard
+	wrapped := func(name string, opts ...idempotency.OperationOption) error {
+		_, err := idempotency.Wrap(guard, name, func(context.Context, numbered) (int, error) { return 0, nil }, opts...)
+		return err
+	}
+	require.NoError(t, wrapped("off", idempotency.Policy{Key: idempotency.KeyOff, KeyFormat: idempotency.KeyUUID}))
+	require.NoError(t, wrapped("any", idempotency.Policy{KeyFormat: idempotency.KeyAny}))
+	_, err := idempotency.Wrap(guard, "hooked", func(context.Context, hooked) (int, error) { return 0, nil },
+		idempotency.GlobalScope(), idempotency.Policy{Fingerprint: idempotency.FingerprintOff, KeyFormat: idempotency.KeyUUID})
+	assert.NoError(t, err)
+}
+
+// A struct with a mistake in one field is woven once that is mended: of the others
+// nothing has stayed.
+func TestWeave_RegistersAllOperationsOrNone(t *testing.T) {
+	t.Parallel()
+	var w worker
+	type desk struct {
+		Create payFunc `idempotency:"create,retention=1h"`
+		Refund payFunc `idempotency:"refund"`
+		Void   payFunc `idempotency:"void"`
+	}
+	guard := start(t, newBackend()).guard
+	_, err := guard.Operation("void", idempotency.Policy{Retention: 2 * time.Hour})
+	require.NoError(t, err)
+	require.ErrorContains(t, idempotency.Weave(guard, &desk{w.pay, w.pay, w.pay}), `Void: idempotency: operation "void" is registered already`)
+	assert.Equal(t, []string{"void"}, guard.Operations())
+	require.NoError(t, idempotency.Weave(guard, &struct {
+		Create payFunc `idempotency:"create,retention=3h"`
+		Refund payFunc `idempotency:"refund,optional"`
+		Void   payFunc `idempotency:"void,retention=2h"`
+	}{w.pay, w.pay, w.pay}))
+}
 
 func TestWeave_ReplacesNothingAfterAMistake(t *testing.T) {
 	t.Parallel()

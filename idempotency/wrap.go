@@ -31,7 +31,8 @@ import (
 // unless its field has "-": one with MarshalJSON or MarshalText and not the method that
 // reads it again, or with such a method of a struct that it embeds beside other fields.
 // What is behind an interface counts as JSON writes it. The policy's Fingerprint may
-// switch that off; MaxRequestBody plays no part.
+// switch that off, and is an error beside tags that say what counts; MaxRequestBody
+// plays no part. A KeyFormat of UUIDs is an error where the key's field is an integer.
 //
 // Two processes that disagree about what counts, since one has a newer struct, take
 // a retry for the same request as long as that one has at most two fields more and the
@@ -54,14 +55,28 @@ func Wrap[In, Out any](
 	if g == nil || fn == nil {
 		return nil, errors.New("idempotency: Wrap: the guard or the function is nil")
 	}
-	f, err := newOwnFunction(g, operation, signature{in: reflect.TypeFor[In](), out: reflect.TypeFor[Out]()}, opts)
+	f, err := g.registerOwn(operation, signature{in: reflect.TypeFor[In](), out: reflect.TypeFor[Out]()}, opts)
 	if err != nil {
 		return nil, fmt.Errorf("idempotency: Wrap: operation %q: %w", operation, err)
 	}
 	return func(ctx context.Context, in In) (Out, error) {
 		call := &typed[In, Out]{invocation: invocation{function: f}, fn: fn, in: in}
-		call.input = reflect.ValueOf(&call.in).Elem()
-		out, _, err := call.do(ctx)
-		return out, err
+		call.body, call.out, call.input = call, &call.result, reflect.ValueOf(&call.in).Elem()
+		result, err := call.do(ctx)
+		return handedOut(call.result, result, err)
 	}, nil
+}
+
+// typed is a call of a wrapped function with its input and its result, in one piece.
+type typed[In, Out any] struct {
+	invocation
+
+	fn     func(context.Context, In) (Out, error)
+	in     In
+	result Out
+}
+
+func (c *typed[In, Out]) call(ctx context.Context) (err error) {
+	c.result, err = c.fn(ctx, c.in)
+	return err
 }

@@ -23,6 +23,10 @@ type value struct {
 	flaw    string   // why JSON may write less than it holds; "" if it does not
 }
 
+// countable tells a value that would count, were it not excluded, from one that could
+// not.
+func (v value) countable() bool { return v.kind != kindNone && v.flaw == "" }
+
 // member is a field that may count.
 type member struct {
 	name   string // in JSON
@@ -83,7 +87,7 @@ func (p *Plan) appendWithout(dst []byte, v reflect.Value, without []*member) ([]
 	w := writer{p.asJSON, without}
 	dst, err := w.append(dst, v, &p.whole)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", p.typ, err)
+		return nil, fmt.Errorf("%s: %w", typeName(p.typ), err)
 	}
 	return dst, nil
 }

@@ -16,10 +16,11 @@ import (
 // Its methods take values of the type it was made for, or pointers to such, to any
 // depth. An addressable value spares them a copy.
 type Plan struct {
-	typ    reflect.Type // without pointers
-	key    *source
-	scopes []source
-	whole  value // of typ: all that counts
+	typ     reflect.Type // without pointers
+	key     *source
+	scopes  []source
+	chooses bool
+	whole   value // of typ: all that counts
 	shape  shape
 	spare  sync.Pool // of *[]byte
 
@@ -50,7 +51,7 @@ func of(t reflect.Type, w *walker) (*Plan, error) {
 	if err := errors.Join(w.errs...); err != nil {
 		return nil, err
 	}
-	p := &Plan{typ: t, key: w.key, scopes: w.scopes, whole: whole, asJSON: asJSON()}
+	p := &Plan{typ: t, key: w.key, scopes: w.scopes, chooses: w.chooses, whole: whole, asJSON: asJSON()}
 	p.shape = p.shapeWithout(nil)
 	p.spare.New = func() any { return new([]byte) }
 	return p, nil
@@ -61,6 +62,22 @@ func (p *Plan) HasKey() bool { return p.key != nil }
 
 // HasScope reports whether the type has a scope field.
 func (p *Plan) HasScope() bool { return len(p.scopes) > 0 }
+
+// Chooses reports whether tags say what counts: one with "fingerprint", or one with
+// "-" on a field that could count. The key never counts, and is no choice.
+func (p *Plan) Chooses() bool { return p.chooses }
+
+// NumberKey returns the type of the key field if its text is a number's, which is
+// never a UUID, and its name as Type.Field; nil for any other.
+func (p *Plan) NumberKey() (of reflect.Type, name string) {
+	if p.key == nil || !p.key.number {
+		return nil, ""
+	}
+	return p.key.typ, p.key.name
+}
+
+// TypeName names the plan's type as in Type.Field, one without a name as "struct".
+func (p *Plan) TypeName() string { return nameOf(p.typ, "struct") }
 
 // Source is a field that the key or the scope comes from.
 type Source struct {
@@ -139,9 +156,11 @@ func (p *Plan) value(v reflect.Value) (reflect.Value, bool) {
 
 // source is a field that is read as text.
 type source struct {
-	name  string // Type.Field
-	index []int
-	text  func(reflect.Value) (string, error)
+	name   string // Type.Field
+	index  []int
+	typ    reflect.Type // without pointers
+	text   func(reflect.Value) (string, error)
+	number bool // the text is that of an integer
 }
 
 func (s source) read(v reflect.Value) (string, error) {

@@ -30,7 +30,7 @@ func CheckWritten(t reflect.Type) error { return checkType(t, false) }
 
 func checkType(t reflect.Type, read bool) error {
 	c := resultChecker{seen: make(map[visit]bool), read: read}
-	c.value(t, t.String(), true)
+	c.value(t, typeName(t), true)
 	return errors.Join(c.errs...)
 }
 

@@ -10,7 +10,7 @@ import (
 // textOf returns how a key or scope of that type is read; nil if the type has no
 // text form. The result is "" for what is empty.
 func textOf(t reflect.Type) func(reflect.Value) (string, error) {
-	if t.Kind() != reflect.Interface && implements[encoding.TextMarshaler](t) {
+	if writesText(t) {
 		return marshaledText
 	}
 	switch t.Kind() {
@@ -35,6 +35,11 @@ func textOf(t reflect.Type) func(reflect.Value) (string, error) {
 	default:
 		return nil
 	}
+}
+
+// writesText reports whether a type says itself what its text is.
+func writesText(t reflect.Type) bool {
+	return t.Kind() != reflect.Interface && implements[encoding.TextMarshaler](t)
 }
 
 func marshaledText(v reflect.Value) (string, error) {

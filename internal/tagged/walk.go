@@ -15,6 +15,7 @@ type walker struct {
 
 	// The first field of each kind, for the error if both occur.
 	chosen, excluded string
+	chooses          bool // a field is chosen, or one that could count is excluded
 
 	open []reflect.Type // what the walk is in
 }
@@ -33,16 +34,16 @@ func (w *walker) fail(name, format string, args ...any) {
 
 // root walks over a type that is no field, and leaves of it what counts.
 func (w *walker) root(t reflect.Type) value {
-	v := w.value(t, place{name: t.String()})
+	v := w.value(t, place{name: typeName(t)})
 	if w.chosen != "" && w.excluded != "" {
 		w.fail(w.chosen, `%s:"fingerprint": %s has "-"; what does not count is either what is not chosen or what is excluded`,
 			tagName, w.excluded)
 	}
 	switch {
 	case v.kind == kindNone:
-		w.fail(t.String(), "a %s has no JSON form", t.Kind())
+		w.fail(typeName(t), "a %s has no JSON form", t.Kind())
 	case v.flaw != "" && w.whole:
-		w.fail(t.String(), "%s", v.flaw)
+		w.fail(typeName(t), "%s", v.flaw)
 	}
 	v.members = w.counting(v.members, w.chosen == "")
 	return v
@@ -54,6 +55,7 @@ func (w *walker) counting(members []member, all bool) []member {
 	kept := make([]member, 0, len(members))
 	for _, m := range w.distinct(members) {
 		all := all || m.said.counts
+		w.chooses = w.chooses || m.said.counts || m.said.never && m.value.countable()
 		m.value.members = w.counting(m.value.members, all)
 		switch {
 		case m.said.never, !all && len(m.value.members) == 0:
@@ -100,6 +102,15 @@ func (w *walker) members(t reflect.Type, at place) []member {
 		found = append(found, w.field(field, inside)...)
 	}
 	return found
+}
+
+// typeName names a type that is no field in errors. The text of a struct without a name
+// is all of its source.
+func typeName(t reflect.Type) string {
+	if t.Kind() == reflect.Struct && t.Name() == "" {
+		return "struct"
+	}
+	return t.String()
 }
 
 // nameOf names a type in errors, one without a name by where it stands.
@@ -195,9 +206,10 @@ func (w *walker) note(tag said, t reflect.Type, at place) {
 	case tag.key && w.key != nil:
 		w.fail(at.name, "%s: %s is the key already", tag, w.key.name)
 	case tag.key:
-		w.key = &source{name: at.name, index: at.index, text: read}
+		number := kindOf(t) == kindInt || kindOf(t) == kindUint
+		w.key = &source{name: at.name, index: at.index, typ: t, text: read, number: number && !writesText(t)}
 	default:
-		w.scopes = append(w.scopes, source{name: at.name, index: at.index, text: read})
+		w.scopes = append(w.scopes, source{name: at.name, index: at.index, typ: t, text: read})
 	}
 }
 
