@@ -112,7 +112,7 @@ func (a *attempt) finish(ctx context.Context, event store.Event) (store.Reply, e
 		return reply, nil
 	}
 	report := a.guard.endedLate(a.op.name, a.id, slog.LevelError)
-	a.run, a.call = nil, Call{} // what the transport holds need not wait, too
+	a.handler, a.call = nil, Call{} // what the transport holds need not wait, too
 	a.guard.endings.add(&pending{
 		id:    a.id,
 		event: event,

@@ -118,7 +118,7 @@ func (x *execution) unclaimed(ctx context.Context, t told) (Result, error) {
 	hctx, stop := x.handlerContext(ctx)
 	defer stop()
 	x.op.warnUnprotected(cause)
-	return Result{Outcome: Unprotected, Answer: x.run(withoutAttempt(hctx))}, nil
+	return Result{Outcome: Unprotected, Answer: x.handler.run(withoutAttempt(hctx))}, nil
 }
 
 // restOf is a second, unless the store knows how long it will refuse.

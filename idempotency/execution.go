@@ -10,11 +10,11 @@ import (
 
 // execution is one call of Execute.
 type execution struct {
-	op     *Operation
-	guard  *Guard
-	policy *Policy // as it was when the execution began
-	call   Call
-	run    func(context.Context) Answer
+	op      *Operation
+	guard   *Guard
+	policy  *Policy // as it was when the execution began
+	call    Call
+	handler handler
 
 	id       store.ID
 	scope    store.ScopeDigest
@@ -28,6 +28,15 @@ type execution struct {
 	ending   string
 	omitted  store.Omission
 }
+
+// handler is what a transport or a function runs.
+type handler interface {
+	run(ctx context.Context) Answer
+}
+
+type handlerFunc func(context.Context) Answer
+
+func (h handlerFunc) run(ctx context.Context) Answer { return h(ctx) }
 
 func (x *execution) protect(ctx context.Context) (Result, error) {
 	if err := x.guard.check.refuses(); err != nil {

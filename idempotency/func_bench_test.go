@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"reflect"
+	"runtime/debug"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -25,10 +27,8 @@ const (
 )
 
 // executing is an Execute with what a row has to do beside.
-func executing(
-	op *idempotency.Operation, fn payFunc, fingerprint func(*pay) store.Fingerprint, codec idempotency.Codec,
-) payFunc {
-	meta := []byte{1, 1}
+func executing(op *idempotency.Operation, fn payFunc, fingerprint func(*pay) store.Fingerprint) payFunc {
+	codec, meta := idempotency.JSONCodec(), []byte{1, 1}
 	return func(ctx context.Context, in pay) (out paid, err error) {
 		call := idempotency.Call{Scope: in.Merchant, Key: in.ID, Fingerprint: fingerprint(&in)}
 		result, err := op.Execute(ctx, call, func(ctx context.Context) idempotency.Answer {
@@ -46,14 +46,17 @@ func executing(
 	}
 }
 
-// ready is a codec for a result that somebody else has encoded.
-type ready struct{ body []byte }
-
-func (ready) Name() string                 { return "ready/1" }
-func (r ready) Encode(any) ([]byte, error) { return r.body, nil }
-func (ready) Decode([]byte, any) error     { return nil }
-
-func fixedFingerprint(*pay) store.Fingerprint { return store.Fingerprint{Algorithm: "fixed/1"} }
+// bare is an Execute and nothing else: all that it is given is there before.
+func bare(op *idempotency.Operation) payFunc {
+	ready := idempotency.Answer{Class: idempotency.ClassRecord, Answer: store.Answer{
+		Codec: "ready/1", Meta: []byte{1, 1}, Body: []byte(`{"run":1,"amount":7}`),
+	}}
+	run := func(context.Context) idempotency.Answer { return ready }
+	return func(ctx context.Context, in pay) (paid, error) {
+		_, err := op.Execute(ctx, idempotency.Call{Scope: in.Merchant, Key: in.ID, Fingerprint: store.Fingerprint{Algorithm: "fixed/1"}}, run)
+		return paid{}, err
+	}
+}
 
 func userFingerprint(in *pay) store.Fingerprint {
 	canonical, err := json.Marshal(struct {
@@ -88,9 +91,9 @@ func ways(tb testing.TB, g *idempotency.Guard) map[string]payFunc {
 	}{fn}
 	require.NoError(tb, idempotency.Weave(g, &svc))
 	return map[string]payFunc{
-		engine:  executing(operation(engine), fn, fixedFingerprint, ready{[]byte(`{"run":1,"amount":7}`)}),
-		byHand:  executing(operation(byHand), fn, planned, idempotency.JSONCodec()),
-		asUser:  executing(operation(asUser), fn, userFingerprint, idempotency.JSONCodec()),
+		engine:  bare(operation(engine)),
+		byHand:  executing(operation(byHand), fn, planned),
+		asUser:  executing(operation(asUser), fn, userFingerprint),
 		"Wrap":  wrapped,
 		"Weave": svc.Pay,
 		"Do": func(ctx context.Context, in pay) (paid, error) {
@@ -112,6 +115,16 @@ func allocations(t *testing.T, call func(key string) error) (first, replay float
 	return first, testing.AllocsPerRun(200, func() { assert.NoError(t, call("the same")) })
 }
 
+// underRace is how many allocations more the race detector may cost: it keeps the
+// compiler from leaving some out.
+func underRace() float64 {
+	info, ok := debug.ReadBuildInfo()
+	if ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		return 2
+	}
+	return 0
+}
+
 // The engine's own cost is an Execute that gets its fingerprint and its answer from
 // nowhere. To that, encoding and decoding by encoding/json are added, which no way can do
 // without; all the rest is what a way of protecting costs.
@@ -128,12 +141,13 @@ func TestWrapCostsAtMostTwoAllocationsMoreThanTheEngineAndTheCodec(t *testing.T)
 	encoding := testing.AllocsPerRun(200, func() { _, _ = idempotency.JSONCodec().Encode(&result) })
 	decoding := testing.AllocsPerRun(200, func() { _ = idempotency.JSONCodec().Decode(body, &result) })
 	t.Log("first:", first, "encoding:", encoding, "replay:", replay, "decoding:", decoding)
-	for name, most := range map[string]float64{"Wrap": 2, "Do": 8, "Weave": 13} {
+	for name, most := range map[string]float64{"Wrap": 2, "Do": 6, "Weave": 11} {
+		most += underRace()
 		assert.LessOrEqual(t, first[name], first[engine]+encoding+most, name)
 		assert.LessOrEqual(t, replay[name], replay[engine]+decoding+most, name)
 	}
-	assert.LessOrEqual(t, first["Wrap"], first[byHand]+2, "the same work by hand")
-	assert.LessOrEqual(t, replay["Wrap"], replay[byHand]+2, "the same work by hand")
+	assert.LessOrEqual(t, first["Wrap"], first[byHand], "the same work by hand")
+	assert.LessOrEqual(t, replay["Wrap"], replay[byHand], "the same work by hand")
 }
 
 // wide has many fields to go over, were its type looked at again in each call.

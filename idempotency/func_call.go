@@ -90,7 +90,7 @@ func (c *invocation) nested(ctx context.Context, outer *attempt) (Result, error)
 }
 
 func (c *invocation) execute(ctx context.Context, op *Operation, call Call) (Result, error) {
-	result, err := op.Execute(ctx, call, c.run)
+	result, err := op.executeBy(ctx, call, c)
 	switch {
 	case err != nil:
 		return result, err

@@ -169,8 +169,12 @@ func (o *Operation) Execute(
 	if run == nil || ctx == nil {
 		return Result{}, errors.New("idempotency: Execute: the handler or the context is nil")
 	}
-	o = o.Current()
-	x := &execution{op: o, guard: o.guard, policy: o.fixed, call: call, run: run, began: time.Now()}
+	return o.Current().executeBy(ctx, call, handlerFunc(run))
+}
+
+// executeBy is Execute under a policy that does not change.
+func (o *Operation) executeBy(ctx context.Context, call Call, handler handler) (Result, error) {
+	x := &execution{op: o, guard: o.guard, policy: o.fixed, call: call, handler: handler, began: time.Now()}
 	switch x.policy.Key {
 	case KeyOff:
 		return x.off(ctx), nil

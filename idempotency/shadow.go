@@ -14,7 +14,7 @@ var errImpatient = fmt.Errorf("%w: no answer in the time that a request in shado
 // off runs the handler of an operation that is switched off.
 func (x *execution) off(ctx context.Context) (result Result) {
 	defer func() { x.report(ctx, result, nil) }()
-	return Result{Outcome: Unprotected, Answer: x.run(withoutAttempt(ctx))}
+	return Result{Outcome: Unprotected, Answer: x.handler.run(withoutAttempt(ctx))}
 }
 
 // shadow does all that is done for a protected request, with three differences:
@@ -30,15 +30,15 @@ func (x *execution) shadow(ctx context.Context) Result {
 	)
 	x.shadowed = true
 	defer func() { x.report(ctx, would, err) }()
-	run := x.run
-	x.run = func(ctx context.Context) Answer {
+	handler := x.handler
+	x.handler = handlerFunc(func(ctx context.Context) Answer {
 		ran = true
-		answer = run(ctx)
+		answer = handler.run(ctx)
 		return answer
-	}
+	})
 	would, err = x.enter(ctx)
 	if !ran {
-		answer = run(withoutAttempt(ctx))
+		answer = handler.run(withoutAttempt(ctx))
 	}
 	return Result{Outcome: Unprotected, Answer: answer}
 }

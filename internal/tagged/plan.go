@@ -21,8 +21,8 @@ type Plan struct {
 	scopes  []source
 	chooses bool
 	whole   value // of typ: all that counts
-	shape  shape
-	spare  sync.Pool // of *[]byte
+	shape   shape
+	spare   sync.Pool // of *[]byte
 
 	asJSON jsonv2.Options
 }
