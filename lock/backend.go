@@ -27,11 +27,13 @@ type Backend interface {
 	// are in the order of the renewals, of which there are at most [MaxRenewals].
 	Renew(ctx context.Context, renewals []Renewal) []RenewResult
 
-	// Release ends the owner's hold. It reports whether the owner held the lock,
-	// also when an earlier execution released it. After nil the owner does not
-	// hold it, and a claim of this owner that arrives late does not take it; a
-	// backend may forget that after some seconds. The lock of another owner stays
-	// as it is. Releasing again does nothing.
+	// Release ends the owner's hold. It reports whether the owner held the lock up
+	// to its release, also when an earlier execution released it, and when another
+	// owner has claimed since: a client sends a command again by itself when a reply
+	// got lost. After nil the owner does not hold it, and a claim of this owner that
+	// arrives late does not take it. A backend may forget all that after some seconds,
+	// or some owners. The lock of another owner stays as it is. Releasing again does
+	// nothing.
 	Release(ctx context.Context, id ID, owner Owner) (held bool, err error)
 }
 

@@ -145,6 +145,26 @@ func otherFaults() []fault {
 				return b.Backend.Release(ctx, id, last[id])
 			}
 		}, []string{"release/not the owner", "release/frees", "claim/late", "claim/after a lapse"}},
+		{"the successor's claim hides the release", func(b *broken) {
+			last := make(map[lock.ID]lock.Owner)
+			b.acquire = func(ctx context.Context, id lock.ID, claim lock.Claim) (lock.Reply, error) {
+				reply, err := b.Backend.Acquire(ctx, id, claim)
+				if reply.Verdict == lock.Acquired {
+					last[id] = claim.Owner
+				}
+				return reply, err
+			}
+			b.release = func(ctx context.Context, id lock.ID, owner lock.Owner) (bool, error) {
+				held, err := b.Backend.Release(ctx, id, owner)
+				return held && last[id] == owner, err
+			}
+		}, []string{"release/again after a successor"}},
+		{"a lost lock was released all the same", func(b *broken) {
+			b.release = func(ctx context.Context, id lock.ID, owner lock.Owner) (bool, error) {
+				_, err := b.Backend.Release(ctx, id, owner)
+				return true, err
+			}
+		}, []string{"release/again after a successor", "release/lapsed", "release/not the owner"}},
 		{"releases do nothing", func(b *broken) {
 			b.release = func(context.Context, lock.ID, lock.Owner) (bool, error) { return true, nil }
 		}, []string{"release/frees", "release/lapsed", "claim/late"}},

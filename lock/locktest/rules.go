@@ -217,8 +217,29 @@ func releaseRules() []rule {
 				c.releases(owner, true)
 				c.releases(owner, true)
 				next, _ := c.claims(lock.Acquired, long)
-				c.releases(owner, false)
+				c.again(owner)
 				c.renews(next, long, false)
+			},
+		},
+		{
+			name: "release/again after a successor",
+			rule: "a release that is repeated after a successor has claimed is still the release, and one that was lost is still lost",
+			why:  "clients send a command again by themselves when a reply got lost: a false \"lost\" for whoever released in time",
+			check: func(c *check) {
+				late, _ := c.claims(lock.Acquired, short)
+				c.lapse()
+				owner, _ := c.claims(lock.Acquired, long)
+				c.releases(owner, true)
+				next, _ := c.claims(lock.Acquired, long)
+				c.releases(owner, true)
+				c.releases(late, false)
+				c.renews(next, long, false)
+				c.held()
+				c.releases(next, true)
+				c.releases(owner, true)
+				c.releases(next, true)
+				c.want(lock.Ended, lock.Claim{Owner: owner, Lease: long})
+				c.claims(lock.Acquired, long)
 			},
 		},
 		{

@@ -3,6 +3,7 @@ package memlock
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,6 +12,9 @@ import (
 
 // trace is how long an ended hold is remembered, for its token and its owner.
 const trace = 10 * time.Second
+
+// formers is how many of those who released a lock it remembers while others have it.
+const formers = 4
 
 // sweepSize is how many records a claim looks at to free those that are over.
 const sweepSize = 4
@@ -44,6 +48,8 @@ type record struct {
 	ended bool
 	// held says of a trace that the hold was ended by its release.
 	held bool
+	// former are the last who held the lock up to their release, the latest first.
+	former [formers]lock.Owner
 }
 
 // New returns a backend without any locks.
@@ -68,12 +74,14 @@ func (b *Backend) Acquire(ctx context.Context, id lock.ID, claim lock.Claim) (lo
 	b.sweep(now)
 	r, known := b.records[id]
 	switch {
-	case known && r.owner == claim.Owner && r.ended:
+	case known && r.owner == claim.Owner && r.ended, r.released(claim.Owner):
 		return lock.Reply{Verdict: lock.Ended}, nil
 	case known && r.owner != claim.Owner && r.holds(now):
 		return lock.Reply{Verdict: lock.Held, Left: r.end - now}, nil
 	case !known || r.owner != claim.Owner:
-		r = record{owner: claim.Owner, token: max(lock.Token(b.origin+now.Microseconds()), r.token+1)}
+		r = record{
+			owner: claim.Owner, token: max(lock.Token(b.origin+now.Microseconds()), r.token+1), former: r.formers(),
+		}
 	}
 	r.end = now + claim.Lease
 	b.records[id] = r
@@ -115,18 +123,37 @@ func (b *Backend) Release(ctx context.Context, id lock.ID, owner lock.Owner) (he
 	if mine && r.ended {
 		return r.held, nil
 	}
+	if r.released(owner) {
+		return true, nil
+	}
 	if !mine && r.holds(now) {
 		return false, nil
 	}
 	held = mine && r.holds(now)
 	b.records[id] = record{
 		owner: owner, token: max(r.token, lock.Token(b.origin+now.Microseconds())), end: now + trace, ended: true, held: held,
+		former: r.formers(),
 	}
 	b.tell(id)
 	return held, nil
 }
 
 func (r record) holds(now time.Duration) bool { return !r.ended && now < r.end }
+
+// released reports an owner who held the lock up to its release, before others did.
+func (r record) released(owner lock.Owner) bool {
+	return owner != lock.Owner{} && slices.Contains(r.former[:], owner)
+}
+
+// formers returns the former owners for the record that takes this one's place.
+func (r record) formers() [formers]lock.Owner {
+	if !r.ended || !r.held {
+		return r.former
+	}
+	later := [formers]lock.Owner{r.owner}
+	copy(later[1:], r.former[:])
+	return later
+}
 
 // sweep frees some of what is over. A lease that lapsed leaves a trace, too.
 func (b *Backend) sweep(now time.Duration) {

@@ -34,15 +34,15 @@ type answer struct {
 
 // Where the fields of a record lie that a claim returns.
 const (
-	recordLen             = 87
+	recordLen             = 151
 	tokenFrom, tokenUntil = 7, 23
-	ownerFrom             = 55
+	ownerFrom, ownerUntil = 55, 87
 )
 
 // parse reads an answer, and makes sure that it is not another request's.
 func parse(text, owner string) (answer, error) {
 	if len(text) == recordLen && text[0] == wordAcquired {
-		if text[ownerFrom:] != owner {
+		if text[ownerFrom:ownerUntil] != owner {
 			return answer{}, errForeign
 		}
 		return answer{word: wordAcquired, detail: text[tokenFrom:tokenUntil]}, nil

@@ -257,38 +257,56 @@ func TestForeignValuesStayUntouched_F41(t *testing.T) {
 	right := newHold()
 	right.acquires(t, b, lock.Acquired)
 	record, _ := srv.Do("get", right.key()).(string)
-	require.Len(t, record, 87)
+	require.Len(t, record, 151)
+	other := lock.NewOwner().String()
+	trace := record[:4] + "T01" + record[7:55] + other + record[87:]
+	held := func(h *hold) string { return record[:55] + h.claim.Owner.String() + record[87:] }
 	tests := []struct {
-		name  string
-		words []any
+		name string
+		// value is what is under the lock's name, put there by the command set, or rpush.
+		value func(h *hold) string
+		list  bool
 		want  string
 	}{
-		{"list", []any{"rpush", "", "x"}, "type"},
-		{"text", []any{"set", "", "some session"}, "format"},
-		{"empty", []any{"set", "", ""}, "format"},
-		{"newer", []any{"set", "", "RPK2" + record[4:]}, "newer format"},
-		{"short", []any{"set", "", record[:86]}, "length"},
-		{"long", []any{"set", "", record + "x"}, "length"},
-		{"state", []any{"set", "", record[:4] + "X" + record[5:]}, "number"},
-		{"number", []any{"set", "", record[:20] + "x" + record[21:]}, "number"},
+		{"list", func(*hold) string { return "x" }, true, "type"},
+		{"text", func(*hold) string { return "some session" }, false, "format"},
+		{"empty", func(*hold) string { return "" }, false, "format"},
+		{"newer", func(*hold) string { return "RPK3" + record[4:] }, false, "newer format"},
+		{"older", func(*hold) string { return "RPK1" + record[4:87] }, false, "format"},
+		{"short", func(*hold) string { return record[:150] }, false, "length"},
+		{"long", func(*hold) string { return record + "x" }, false, "length"},
+		{"state", func(*hold) string { return record[:4] + "X" + record[5:] }, false, "number"},
+		{"number", func(*hold) string { return record[:20] + "x" + record[21:] }, false, "number"},
+		{"number of a trace", func(*hold) string { return trace[:9] + "x" + trace[10:] }, false, "number"},
+		{"flag of a trace", func(*hold) string { return trace[:5] + "y" + trace[6:] }, false, "number"},
+		{"owner of a trace", func(*hold) string { return trace[:60] + "?" + trace[61:] }, false, "owner"},
+		{"former owner of a trace", func(*hold) string { return trace[:150] + " " }, false, "owner"},
+		{"number of an own hold", func(h *hold) string { return held(h)[:54] + "x" + held(h)[55:] }, false, "number"},
+		{"former owner of an own hold", func(h *hold) string { return held(h)[:100] + "-" + held(h)[101:] }, false, "owner"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			h := newHold()
-			tt.words[1] = h.key()
-			srv.Do(tt.words...)
+			if tt.list {
+				srv.Do("rpush", h.key(), tt.value(h))
+			} else {
+				srv.Do("set", h.key(), tt.value(h), "px", 3_600_000)
+			}
 			before := srv.Do("dump", h.key())
 			_, err := b.Acquire(t.Context(), h.id, h.claim)
 			require.ErrorIs(t, err, redislock.ErrUnreadable)
 			require.ErrorIs(t, err, lock.ErrNotExecuted)
-			require.ErrorContains(t, err, tt.want)
+			require.ErrorContains(t, err, "its "+tt.want+" is wrong")
 			_, err = b.Release(t.Context(), h.id, h.claim.Owner)
 			require.ErrorIs(t, err, redislock.ErrUnreadable)
 			results := b.Renew(t.Context(), []lock.Renewal{h.renewal(), right.renewal()})
 			require.ErrorIs(t, results[0].Err, redislock.ErrUnreadable)
 			require.NoError(t, results[1].Err, "one that cannot be read does not disturb the others")
 			assert.Equal(t, before, srv.Do("dump", h.key()))
+			if !tt.list {
+				assert.InDelta(t, 3_600_000, srv.Do("pttl", h.key()), 600_000)
+			}
 		})
 	}
 }
@@ -335,7 +353,7 @@ func TestWaiterIsWokenByTheRelease(t *testing.T) {
 	}()
 	require.Eventually(t, func() bool {
 		record, _ := srv.Do("get", redislock.DefaultNamespace+":{"+lock.NewID("k").String()+"}").(string)
-		return strings.HasPrefix(record, "RPK1H1")
+		return strings.HasPrefix(record, "RPK2H1")
 	}, 5*time.Second, time.Millisecond)
 	require.NoError(t, holder.Release(t.Context()))
 	began := time.Now()

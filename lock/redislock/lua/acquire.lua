@@ -16,10 +16,18 @@ if #micros < 6 then micros = string.sub('00000' .. micros, -6) end
 local clock = time[1] .. micros
 -- Most calls find nothing, or the trace of another owner. Every string that they
 -- make costs about as much as a command, so they make few.
-local text = redis.pcall('GET', key)
-if not text or type(text) == 'string' and #text == 87 and string.sub(text, 1, 5) == 'RPK1T'
-  and string.sub(text, 8, 23) < clock and not string.find(text, owner, 56, true) then
-  local record = 'RPK1H' .. wait .. '0' .. clock .. clock .. lease .. owner
+local text, formers = redis.pcall('GET', key), nil
+if not text then
+  formers = '0000000000000000000000000000000000000000000000000000000000000000'
+elseif type(text) == 'string' and #text == 151 then
+  local _, stop, names = string.find(text, '^RPK2T[01]1%d*()%x*')
+  if stop == 151 and names >= 56 and string.sub(text, 8, 23) < clock
+    and not string.find(text, string.sub(owner, 1, 16), 56, true) then
+    formers = string.sub(text, 56, 71) .. string.sub(text, 88, 135)
+  end
+end
+if formers then
+  local record = 'RPK2H' .. wait .. '0' .. clock .. clock .. lease .. owner .. formers
   redis.call('SET', key, record, 'PX', ttl)
   return record
 end
@@ -28,7 +36,7 @@ end
 local raw, bad = read(key)
 if bad then return 'U' .. owner .. bad end
 local mine = raw and sub(raw, 56, 87) == owner
-if mine and sub(raw, 5, 5) == 'T' then return 'E' .. owner end
+if mine and sub(raw, 5, 5) == 'T' or released(raw, owner) then return 'E' .. owner end
 
 local rest = left(raw)
 if rest > 0 and not mine then
@@ -45,6 +53,6 @@ if mine then
 else
   token = after(raw)
 end
-local record = 'RPK1H' .. waiters .. '0' .. token .. clock .. lease .. owner
+local record = 'RPK2H' .. waiters .. '0' .. token .. clock .. lease .. owner .. former(raw)
 call('SET', key, record, 'PX', ttl)
 return record

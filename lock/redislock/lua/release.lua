@@ -6,9 +6,10 @@
 -- Returns D owner (done: the owner held the lock up to its release), L owner (lost:
 --         it did not), or U owner field (unreadable)
 --
--- Idempotent: a second run finds the trace of the first and answers the same. The
--- trace keeps the token, so that the next one is larger, and the owner, so that
--- its late claim is recognised. Another owner's lock stays as it is.
+-- Idempotent: a second run finds the trace of the first, or itself among the former
+-- owners, and answers the same. The trace keeps the token, so that the next one is
+-- larger, and the owner, so that its late claim is recognised. Another owner's lock
+-- stays as it is.
 
 local key, owner, ttl = KEYS[1], ARGV[1], ARGV[2]
 -- A full Redis refuses the writes of a script only up to its first one, and never
@@ -17,10 +18,12 @@ local key, owner, ttl = KEYS[1], ARGV[1], ARGV[2]
 -- trace's says that the lease has not lapsed, and TIME, which costs more, is not
 -- asked. LT makes that one command; Redis 6 does not know it and goes the long way.
 local text = redis.pcall('GET', key)
-if type(text) == 'string' and #text == 87 and string.sub(text, 1, 7) == 'RPK1H00' and string.find(text, owner, 56, true)
-  and redis.pcall('PEXPIRE', key, ttl, 'LT') == 1 then
-  redis.call('SETRANGE', key, 4, 'T01')
-  return 'D' .. owner
+if type(text) == 'string' and #text == 151 and string.sub(text, 56, 87) == owner then
+  local _, stop, names = string.find(text, '^RPK2H00%d*()%x*')
+  if stop == 151 and names >= 56 and redis.pcall('PEXPIRE', key, ttl, 'LT') == 1 then
+    redis.call('SETRANGE', key, 4, 'T01')
+    return 'D' .. owner
+  end
 end
 
 local time = redis.call('TIME')
@@ -29,6 +32,7 @@ local clock = time[1] .. string.sub('00000' .. time[2], -6)
 local raw, bad = read(key)
 if bad then return 'U' .. owner .. bad end
 local mine, rest = raw and sub(raw, 56, 87) == owner, left(raw)
+if released(raw, owner) then return 'D' .. owner end
 if rest > 0 and not mine then return 'L' .. owner end
 
 local held, waiters = mine and rest > 0, raw and sub(raw, 6, 6) == '1'
@@ -41,7 +45,7 @@ else
   local token = clock
   if raw and sub(raw, 8, 23) > clock then token = sub(raw, 8, 23) end
   call('PEXPIRE', key, ttl)
-  call('SET', key, 'RPK1T00' .. token .. clock .. '0000000000000000' .. owner, 'PX', ttl)
+  call('SET', key, 'RPK2T00' .. token .. clock .. '0000000000000000' .. owner .. former(raw), 'PX', ttl)
 end
 -- What is decided stays decided when the user may not publish.
 if waiters then pcall('PUBLISH', key, '') end
