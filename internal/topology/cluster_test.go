@@ -15,8 +15,9 @@ import (
 	"github.com/reprise-go/reprise/store/redisstore"
 )
 
-// failoverWithin is how soon a cluster has to serve again after the crash of a
-// master, the second included after which its nodes notice.
+// failoverWithin is how soon a service has to be back after the crash of a cluster's
+// master, counted from when its nodes agree on a new one. How long those take for that
+// is theirs, and a busy machine's: a second to notice, and the vote.
 const failoverWithin = 5 * time.Second
 
 // onCluster starts three masters with a replica each and a service on them. The
@@ -161,9 +162,11 @@ func TestKilledClusterMastersWithMinReplicas(t *testing.T) {
 		master.Kill()
 		replicas[0].Resume()
 		servers.AwaitFailover(master, r.slot)
-		servers.Rejoin(master)
-		r.finishes(t, s)
+		servers.Rejoin(master) // it acknowledges what the new one writes
+		began := time.Now()
 		s.servesAll(t, servers)
+		require.Less(t, time.Since(began), failoverWithin)
+		r.finishes(t, s)
 	}
 	l.end()
 	l.again(t)
@@ -176,20 +179,25 @@ func TestKilledClusterMastersWithMinReplicas(t *testing.T) {
 func TestServiceIsBackSoonAfterAClusterMasterDiedF20(t *testing.T) {
 	t.Parallel()
 	servers, s := onCluster(t)
-	for range min(rounds(), 2) {
-		s.load(t).answers(t, 50)
+	l := s.load(t)
+	for range rounds() {
+		l.answers(t, 50)
 		r := s.start(t)
-		master, _ := servers.MasterOf(r.slot)
+		master, replicas := servers.MasterOf(r.slot)
 		r.end()
 		<-r.ended
+		follows(t, master, replicas[0]) // so that the answer is not lost
 		master.Kill()
-		began := time.Now()
+		died := time.Now()
+		servers.AwaitFailover(master, r.slot)
+		elected := time.Now()
 		require.Eventually(t, func() bool {
 			_, err := s.ask(t.Context(), r.key)
 			return err == nil
 		}, backWithin, 20*time.Millisecond)
-		require.Less(t, time.Since(began), failoverWithin)
-		servers.AwaitFailover(master, r.slot)
+		s.servesAll(t, servers)
+		require.Less(t, time.Since(elected), failoverWithin)
+		t.Logf("the nodes took %v to agree, the service %v more", elected.Sub(died), time.Since(elected))
 		servers.Rejoin(master)
 	}
 }

@@ -53,12 +53,12 @@ func TestLockOutlastsAClusterMasterF20(t *testing.T) {
 		awaited(t, master, "k")
 		follows(t, master, replica)
 		master.Kill()
+		servers.AwaitFailover(master, nameOf("k"))
 		began := time.Now()
 		extends(t, le, other, "k")
 		require.Less(t, time.Since(began), failoverWithin)
 		givenBack(t, le)
 		w.getsIt(t, le)
-		servers.AwaitFailover(master, nameOf("k"))
 		servers.Rejoin(master)
 	}
 }

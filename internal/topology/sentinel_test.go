@@ -59,16 +59,15 @@ func TestS7_KilledMastersWithMinReplicasF15F16(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		replicas int
-		rounds   int
 	}{
-		{"one of one", 1, rounds()},
-		{"two of two", 2, min(rounds(), 2)},
+		{"one of one", 1},
+		{"two of two", 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			servers, s := onSentinel(t, test.replicas, redisstore.MinReplicas(test.replicas, ackTimeout))
 			l := s.load(t)
-			for round := range test.rounds {
+			for round := range rounds() {
 				l.answers(t, 50)
 				if round%2 == 0 {
 					killBehindTheBack(servers, func() { l.isRefused(t, 10) })
