@@ -1,6 +1,7 @@
 package redislock_test
 
 import (
+	"os"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -17,6 +18,10 @@ import (
 var shared redistest.Shared
 
 func TestMain(m *testing.M) {
+	if addr := os.Getenv(holderOn); addr != "" {
+		holdUntilLost(addr) // this process is a holder that a test has started
+		return
+	}
 	goleak.VerifyTestMain(shared.Main(m),
 		// go-redis looks once a second whether a server that refused connections
 		// is back, and notices only then that its client was closed.

@@ -1,6 +1,7 @@
 package redislock
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -58,7 +59,7 @@ type sender struct {
 
 	mu      sync.Mutex
 	flights int
-	queue   []*parcel
+	queue   list.List // of *parcel, in the order of their arrival
 }
 
 // parcel is one call.
@@ -68,7 +69,8 @@ type parcel struct {
 	key    string
 	args   []any
 
-	told  chan event // holds one
+	told  chan event    // holds one
+	place *list.Element // in the queue; nil once it has left
 	value string
 	err   error
 }
@@ -108,7 +110,7 @@ func (s *sender) enter(p *parcel) (flies bool) {
 		return true
 	}
 	p.told = make(chan event, 1)
-	s.queue = append(s.queue, p)
+	p.place = s.queue.PushBack(p)
 	return false
 }
 
@@ -163,24 +165,39 @@ func unsent(ctx context.Context) error {
 func (s *sender) withdraw(p *parcel) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := slices.Index(s.queue, p)
-	if i < 0 {
+	if p.place == nil {
 		return false
 	}
-	s.queue = slices.Delete(s.queue, i, i+1)
+	s.leave(p)
 	return true
+}
+
+// leave takes a parcel out of the queue. Mu is held.
+func (s *sender) leave(p *parcel) {
+	s.queue.Remove(p.place)
+	p.place = nil
+}
+
+// first returns who has waited longest, or nil. Mu is held.
+func (s *sender) first() *parcel {
+	front := s.queue.Front()
+	if front == nil {
+		return nil
+	}
+	p, _ := front.Value.(*parcel)
+	return p
 }
 
 // land gives the flight to the first in the queue.
 func (s *sender) land() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.queue) == 0 {
+	next := s.first()
+	if next == nil {
 		s.flights--
 		return
 	}
-	next := s.queue[0]
-	s.queue = slices.Delete(s.queue, 0, 1)
+	s.leave(next)
 	next.told <- yourTurn
 }
 
@@ -221,19 +238,19 @@ func deadlineOf(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // board takes those out of the queue who go along.
-func (s *sender) board(p *parcel) []*parcel {
+func (s *sender) board(p *parcel) (others []*parcel) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.queue) == 0 {
-		return nil
+	bound := flightEnd(p.ctx)
+	for len(others) < mostShared-1 {
+		next := s.first()
+		if next == nil || !bound.suits(next.ctx) {
+			break
+		}
+		s.leave(next)
+		next.err = errFlight
+		others = append(others, next)
 	}
-	n, bound := 0, flightEnd(p.ctx)
-	for n < len(s.queue) && n < mostShared-1 && bound.suits(s.queue[n].ctx) {
-		s.queue[n].err = errFlight
-		n++
-	}
-	others := slices.Clone(s.queue[:n])
-	s.queue = slices.Delete(s.queue, 0, n)
 	return others
 }
 

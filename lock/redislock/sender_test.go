@@ -222,8 +222,13 @@ func TestPanicOfTheClientLeavesNobodyWaiting(t *testing.T) {
 				panicked.Add(1)
 			}
 		}()
+		// A deadline of its own, so that one whom nobody tells fails the test soon.
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
 		h := newHold()
-		if _, err := b.Acquire(t.Context(), h.id, h.claim); err != nil {
+		_, err := b.Acquire(ctx, h.id, h.claim)
+		assert.NoError(t, ctx.Err(), "nobody told it")
+		if err != nil {
 			failed.Add(1)
 			return
 		}
