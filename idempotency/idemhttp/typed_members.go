@@ -173,50 +173,6 @@ func has[I any](t reflect.Type) bool {
 	return reflect.PointerTo(t).Implements(reflect.TypeFor[I]())
 }
 
-// checkSettable finds embedded structs that nobody can make: pointers to types that
-// are not exported. Every request that sets a field of one would fail.
-func checkSettable(t reflect.Type, name string) error {
-	var errs []error
-	seen := make(map[reflect.Type]bool)
-	var walk func(t reflect.Type, name string)
-	walk = func(t reflect.Type, name string) {
-		for t.Kind() == reflect.Pointer || isContainer(t) {
-			t = t.Elem()
-		}
-		if t.Kind() != reflect.Struct || seen[t] {
-			return
-		}
-		seen[t] = true
-		for f := range t.Fields() {
-			inner := name + "." + f.Name
-			if cannotBeMade(f) {
-				errs = append(errs, fmt.Errorf("%s: the embedded pointer is to a type that is not exported, "+
-					"so that no request can set it: embed %v itself", inner, f.Type.Elem()))
-				continue
-			}
-			if f.IsExported() || f.Anonymous {
-				walk(f.Type, inner)
-			}
-		}
-	}
-	walk(t, name)
-	return errors.Join(errs...)
-}
-
-// cannotBeMade knows embedded pointers that encoding/json and reflect cannot set,
-// unless nothing in them is to be set.
-func cannotBeMade(f reflect.StructField) bool {
-	if !f.Anonymous || f.IsExported() || f.Type.Kind() != reflect.Pointer {
-		return false
-	}
-	return f.Tag.Get("json") != "-" || slices.ContainsFunc(reflect.VisibleFields(f.Type.Elem()), hasPlace)
-}
-
-func hasPlace(f reflect.StructField) bool {
-	_, found, err := newPlaceField(f)
-	return found || err != nil
-}
-
 func isContainer(t reflect.Type) bool {
 	return t.Kind() == reflect.Slice || t.Kind() == reflect.Array || t.Kind() == reflect.Map
 }

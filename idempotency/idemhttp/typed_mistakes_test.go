@@ -3,6 +3,7 @@ package idemhttp_test
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -112,6 +113,21 @@ type (
 		Keyed
 		Named
 	}
+	readsError struct{ Err error }
+	readsInto  struct {
+		Trace io.Reader `json:"trace" idempotency:"-"`
+	}
+	readsChan struct{ Lines []struct{ Done chan int } }
+	readsFunc struct {
+		Then map[string]func() `idempotency:"-"`
+	}
+	readsComplex struct{ Value *complex128 }
+	readsKeys    struct{ By map[plain]int }
+	readsHidden  struct {
+		Money  struct{ cents int }
+		Amount int
+	}
+	hiddenAll struct{ amount int }
 	plain     struct{ Amount int }
 	commented struct {
 		ID      string `idempotency:"key"`
@@ -130,7 +146,8 @@ func typed[Req any](opts ...idemhttp.JSONOption) http.Handler {
 // the same is not served.
 func TestJSON_WrongRequestStructsAreFoundAtConstruction(t *testing.T) {
 	t.Parallel()
-	_, _ = hiddenKey{id: ""}, hiddenPath{id: ""}
+	_, _, _ = hiddenKey{id: ""}, hiddenPath{id: ""}, hiddenAll{amount: 0}
+	_ = readsHidden{Money: struct{ cents int }{cents: 0}}
 	const unset = `no request can set it: JSON leaves the field out, or another has its name, and it has no tag path or query`
 	tests := []struct {
 		name    string
@@ -156,6 +173,14 @@ func TestJSON_WrongRequestStructsAreFoundAtConstruction(t *testing.T) {
 		{"a scope that no request sets", typed[unsetScope](), `JSON: unsetScope.Head.Tenant: idempotency:"scope": ` + unset},
 		{"a key that is hidden by another member", typed[outshoneKey](), `JSON: Keyed.ID: idempotency:"key": ` + unset},
 		{"a key that has another's name", typed[lostKey](), `JSON: Keyed.ID: idempotency:"key": ` + unset},
+		{"an error", typed[readsError](), `JSON: readsError.Err: error is an interface with methods, and JSON cannot know what to read into it`},
+		{"a reader that does not count", typed[readsInto](), `JSON: readsInto.Trace: io.Reader is an interface with methods, and JSON cannot know what to read into it`},
+		{"a chan below a slice", typed[readsChan](), `JSON: readsChan.Lines.Done: JSON cannot read a chan: leave it out by json:"-"`},
+		{"a func below a map", typed[*readsFunc](), `JSON: readsFunc.Then: JSON cannot read a func: leave it out by json:"-"`},
+		{"a complex number", typed[readsComplex](), `JSON: readsComplex.Value: JSON cannot read a complex128: leave it out by json:"-"`},
+		{"keys that are structs", typed[readsKeys](), `JSON: readsKeys.By: the keys of the map are idemhttp_test.plain, and JSON reads strings, integers, and types with an UnmarshalText`},
+		{"a member with nothing exported", typed[readsHidden](), `JSON: readsHidden.Money: JSON reads nothing into a struct { cents int }: export its fields, give it an UnmarshalJSON, or leave it out by json:"-"`},
+		{"nothing exported", typed[hiddenAll](), `JSON: hiddenAll: JSON reads nothing into a idemhttp_test.hiddenAll: export its fields, give it an UnmarshalJSON, or leave it out by json:"-"`},
 		{"an answer that has no JSON form", idemhttp.JSON(func(context.Context, plain) (chan int, error) { return nil, nil }), `JSON: chan int: a chan has no JSON form`},
 		{"no name", typed[placeless](), `JSON: placeless.ID: path:"": the name is empty`},
 		{"from path and body", typed[pathInBody](), `JSON: pathInBody.ID: path:"id": the body could set it, too: say json:"-"`},

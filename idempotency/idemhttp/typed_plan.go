@@ -28,12 +28,15 @@ func newRequestPlan(t reflect.Type) (*requestPlan, error) {
 	if of == nil {
 		return nil, fmt.Errorf("the type of the request is %v, not a struct or a pointer to one", t)
 	}
+	if err := checkReadable(of); err != nil {
+		return nil, err
+	}
 	tags, err := tagged.Of(of)
 	if err != nil {
 		return nil, err
 	}
 	p := &requestPlan{of: of, tags: tags}
-	if err := errors.Join(checkSettable(of, typeName(of)), p.readPlaces()); err != nil {
+	if err := p.readPlaces(); err != nil {
 		return nil, err
 	}
 	parts, read, err := membersOf(of)

@@ -33,6 +33,9 @@ func Format(key, word string) (string, error) {
 	}
 }
 
+// isUUIDFormat knows the words for which [Format] asks for a UUID.
+func isUUIDFormat(word string) bool { return word == "uuid" || word == "uuid4" || word == "uuid7" }
+
 // UUID accepts the UUIDs of RFC 9562 of some versions and returns them in lower
 // case, so that spellings of one UUID are one key. The nil and the max UUID have
 // another variant, and are none: they are what clients send that have forgotten
