@@ -15,7 +15,10 @@ import (
 
 // memberPointers are the members of a request that its struct's tags choose or
 // exclude, as JSON Pointers (RFC 6901).
-type memberPointers struct{ only, exclude []string }
+type memberPointers struct {
+	only, exclude []string
+	said          bool // by tags that choose or exclude; the key is excluded anyway
+}
 
 // bodyMember is a member that encoding/json reads into a field.
 type bodyMember struct {
@@ -67,6 +70,7 @@ func (w *memberWalker) object(t reflect.Type, around bodyMember, at jsontext.Poi
 }
 
 func (w *memberWalker) member(m bodyMember, at jsontext.Pointer) {
+	w.found.said = w.found.said || m.chosen || m.excluded
 	switch {
 	case w.own && (m.chosen || m.excluded):
 		w.errs = append(w.errs, fmt.Errorf("%s: idempotency: it is in a type that reads its own JSON, "+
@@ -129,7 +133,7 @@ func (m bodyMember) inner(f reflect.StructField) bodyMember {
 			m.chosen = true
 		case "-":
 			m.excluded = true
-		case "key":
+		case tagKey:
 			m.key = true
 		}
 	}

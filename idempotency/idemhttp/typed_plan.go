@@ -7,9 +7,14 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/reprise-go/reprise/idempotency"
+	"github.com/reprise-go/reprise/internal/keysyntax"
 	"github.com/reprise-go/reprise/internal/nearest"
 	"github.com/reprise-go/reprise/internal/tagged"
 )
+
+// tagKey is the word for the field that the key comes from.
+const tagKey = "key"
 
 // requestPlan says how requests become values of one struct, and what the tags
 // of that struct say about them. Made once for a handler. Safe for concurrent use.
@@ -47,13 +52,37 @@ func newRequestPlan(t reflect.Type) (*requestPlan, error) {
 	return p, p.checkSources(read)
 }
 
-// choosesMembers reports whether tags say what counts, beside the key, which never does.
-func (p *requestPlan) choosesMembers() bool {
-	keys := 0
-	if p.tags.HasKey() {
-		keys = 1
+// checkPolicy finds what the policy of a protected route and the tags contradict each
+// other in.
+func (p *requestPlan) checkPolicy(policy idempotency.Policy) error {
+	switch {
+	case len(policy.FingerprintOnly)+len(policy.FingerprintExclude) > 0:
+		return fmt.Errorf("Policy.FingerprintOnly and FingerprintExclude: the tags of %s say what counts: "+
+			"say it in one place", typeName(p.of))
+	case p.parts.said && policy.Fingerprint == idempotency.FingerprintOff:
+		return fmt.Errorf("Policy.Fingerprint: the tags of %s say what counts, and %q that nothing does",
+			typeName(p.of), idempotency.FingerprintOff)
 	}
-	return len(p.parts.only) > 0 || len(p.parts.exclude) > keys
+	for _, s := range p.tags.Sources() {
+		if s.Word != tagKey {
+			continue
+		}
+		if err := keysyntax.CheckField(fieldType(p.of, s.Index), string(policy.KeyFormat)); err != nil {
+			return fmt.Errorf("%s: idempotency:%q: Policy.%w", s.Name, s.Word, err)
+		}
+	}
+	return nil
+}
+
+// fieldType returns the type of a field, behind any pointers on the way to it.
+func fieldType(t reflect.Type, index []int) reflect.Type {
+	for _, i := range index {
+		for t.Kind() == reflect.Pointer {
+			t = t.Elem()
+		}
+		t = t.Field(i).Type
+	}
+	return t
 }
 
 // checkSources finds a key or a scope that no request can set.

@@ -29,19 +29,10 @@ func checkTyped(next http.Handler, policy idempotency.Policy) error {
 		return nil
 	}
 	plan, err := typed.plan()
-	if err != nil {
+	if err != nil || policy.Key == idempotency.KeyOff {
 		return err
 	}
-	chosen := len(policy.FingerprintOnly)+len(policy.FingerprintExclude) > 0
-	if chosen && policy.Key != idempotency.KeyOff {
-		return fmt.Errorf("Policy.FingerprintOnly and FingerprintExclude: the tags of %s say what counts: "+
-			"say it in one place", typeName(plan.of))
-	}
-	if plan.choosesMembers() && policy.Fingerprint == idempotency.FingerprintOff && policy.Key != idempotency.KeyOff {
-		return fmt.Errorf("Policy.Fingerprint: the tags of %s say what counts, and %q that nothing does",
-			typeName(plan.of), idempotency.FingerprintOff)
-	}
-	return nil
+	return plan.checkPolicy(policy)
 }
 
 // checkRoute finds what is wrong with a handler, under its whole policy, for a
