@@ -7,7 +7,81 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/reprise-go/reprise/internal/nearest"
 )
+
+// cutPattern takes a pattern apart: [METHOD ][HOST]/PATH.
+func cutPattern(pattern string) (method, host, path string) {
+	method, rest, spaced := strings.Cut(pattern, " ")
+	if !spaced {
+		method, rest = "", pattern
+	}
+	slash := max(0, strings.IndexByte(rest, '/'))
+	return method, rest[:slash], rest[slash:]
+}
+
+// splitPattern is cutPattern for one that nobody has checked.
+func splitPattern(pattern string) (method, host, path string, err error) {
+	method, host, path = cutPattern(pattern)
+	switch {
+	case strings.Count(pattern, " ") > 1 || strings.HasPrefix(pattern, " ") || strings.ContainsAny(pattern, "\t\r\n"):
+		err = fmt.Errorf(`%q is not in the form "METHOD /path", with one space`, pattern)
+	case !strings.HasPrefix(path, "/"):
+		err = fmt.Errorf("%q has no path: a path begins with /", pattern)
+	default:
+		err = checkMethod(method)
+	}
+	return method, host, path, err
+}
+
+// checkPattern finds patterns that [http.ServeMux] takes, and that match no request, or
+// none that they are meant for. What others make of a pattern is theirs.
+func checkPattern(pattern string) error {
+	_, host, path, err := splitPattern(pattern)
+	if err != nil {
+		return err
+	}
+	if host != strings.ToLower(host) || strings.Contains(host, ":") {
+		return fmt.Errorf("http.ServeMux matches no request to %q: a host stands in lower case and without its port", host)
+	}
+	if at := strings.IndexAny(path, "?#"); at >= 0 {
+		return fmt.Errorf("http.ServeMux looks at the path alone, of which %q is no part: leave it out", path[at:])
+	}
+	for segment := range strings.SplitSeq(path, "/") {
+		switch {
+		case strings.HasPrefix(segment, ":") && segment != ":":
+			return fmt.Errorf("http.ServeMux takes %q as it stands: write {%s}", segment, segment[1:])
+		case strings.HasPrefix(segment, "*"):
+			return fmt.Errorf("http.ServeMux takes %q as it stands: write {%s...}", segment, cmp.Or(segment[1:], "rest"))
+		}
+	}
+	return nil
+}
+
+// checkMethod finds methods that no request will ever have. Others than the
+// usual ones are fine, unless they look like a misspelt one.
+func checkMethod(method string) error {
+	usual := []string{
+		http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+		http.MethodDelete, http.MethodConnect, http.MethodOptions, http.MethodTrace,
+	}
+	switch method {
+	case "":
+		return nil
+	case "*", "ANY", "ALL":
+		return fmt.Errorf("there is no method %q: leave it out, and all methods are meant", method)
+	}
+	if slices.Contains(usual, method) {
+		return nil
+	}
+	upper := strings.ToUpper(method)
+	likely := nearest.Word(upper, usual)
+	if upper != method || nearest.Distance(upper, likely) <= 2 {
+		return fmt.Errorf("there is no method %q; the nearest is %q", method, likely)
+	}
+	return nil
+}
 
 // checkFree finds out, without mounting anything, whether a mux would take patterns.
 // It returns an error or nil for each. What is on a [http.ServeMux] can only be asked

@@ -61,11 +61,12 @@ func (m *Middleware) Mount(mux Mux, table any, opts ...MountOption) error {
 	if err != nil {
 		return err
 	}
-	routes, err := readTable(table)
+	read, err := readTable(table, o.policy)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(o.apply(routes), m.checkTable(mux, routes, o)); err != nil {
+	routes := read.routes
+	if err := errors.Join(o.apply(routes), m.checkTable(mux, read, o)); err != nil {
 		return err
 	}
 	all := make([]mounting, len(routes))
@@ -133,7 +134,6 @@ func (o mountOptions) apply(routes []*tableRoute) error {
 	names := make([]string, len(routes))
 	for i, r := range routes {
 		names[i] = r.path
-		r.inherited = o.policy.Override(r.inherited)
 		r.options = o.byField[r.path]
 		if !saidNothing(saidIn(r.options)) && r.tagged {
 			errs = append(errs, r.wrong(`a policy by ForRoute and by its tag idempotency:"%s": say it in one place`, r.own))
@@ -149,8 +149,9 @@ func (o mountOptions) apply(routes []*tableRoute) error {
 }
 
 // checkTable finds what is wrong with the routes, each by itself and together.
-func (m *Middleware) checkTable(mux Mux, routes []*tableRoute, o mountOptions) error {
-	errs, patterns := []error{checkNames(routes)}, make([]string, len(routes))
+func (m *Middleware) checkTable(mux Mux, read *tableReader, o mountOptions) error {
+	routes := read.routes
+	errs, patterns := []error{m.checkGroups(read), checkNames(routes)}, make([]string, len(routes))
 	for i, r := range routes {
 		errs = append(errs, m.checkField(mux, r, o))
 		patterns[i] = r.pattern
@@ -176,34 +177,4 @@ func checkNames(routes []*tableRoute) error {
 		first[r.operation] = r
 	}
 	return errors.Join(errs...)
-}
-
-func (m *Middleware) checkField(mux Mux, r *tableRoute, o mountOptions) error {
-	said := r.said()
-	switch {
-	case r.safe() && r.mustProtect():
-		return r.wrong(`%s is never protected: say "off", or nothing`, r.method())
-	case !r.safe() && saidNothing(said) && !o.undeclared:
-		return r.wrong(`no policy: it may change something, so say how it is protected, or idempotency:"off"`)
-	}
-	if offAndMore(r.inherited, r.own.Override(saidIn(r.options))) {
-		return r.wrong("%w", errOffAndMore)
-	}
-	policy := m.guard.Policy().Override(said)
-	if err := policy.Validate(); err != nil {
-		return r.wrong("%w", err)
-	}
-	if !r.declared() {
-		policy.Key = idempotency.KeyOff
-	}
-	if err := m.checkRoute(mux, r.pattern, r.handler, policy); err != nil {
-		return r.wrong("%w", err)
-	}
-	if !r.declared() {
-		return nil
-	}
-	if err := m.checkOperation(r.operation, r.pattern, r.handler, r.allOptions()); err != nil {
-		return r.wrong("%w", err)
-	}
-	return nil
 }

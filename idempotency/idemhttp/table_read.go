@@ -22,6 +22,7 @@ type tableRoute struct {
 	inherited idempotency.Policy // from the table and its structs
 	own       idempotency.Policy // of the field's tag
 	tagged    bool               // there is one
+	named     bool               // by a tag: its operation is not called by the pattern
 	options   []idempotency.OperationOption
 }
 
@@ -73,6 +74,7 @@ func saidNothing(p idempotency.Policy) bool {
 // tableReader walks a table.
 type tableReader struct {
 	routes []*tableRoute
+	groups []tableGroup // the table itself first
 	errs   []error
 }
 
@@ -81,6 +83,7 @@ type tableGroup struct {
 	name   string // for errors
 	path   string // "" for the table itself
 	prefix string
+	own    idempotency.Policy // of its tag
 	policy idempotency.Policy
 	within []reflect.Type // the structs around it, itself included
 }
@@ -89,8 +92,9 @@ func (g tableGroup) wrong(f reflect.StructField, format string, args ...any) err
 	return fmt.Errorf("idemhttp: %s.%s: "+format, append([]any{g.name, f.Name}, args...)...)
 }
 
-// readTable returns the routes of a table in the order of their fields.
-func readTable(table any) ([]*tableRoute, error) {
+// readTable returns the routes of a table in the order of their fields, and its groups.
+// All of them inherit a policy.
+func readTable(table any, policy idempotency.Policy) (*tableReader, error) {
 	v := reflect.ValueOf(table)
 	for v.Kind() == reflect.Pointer && !v.IsNil() {
 		v = v.Elem()
@@ -102,12 +106,12 @@ func readTable(table any) ([]*tableRoute, error) {
 	if name == "" {
 		name = "table"
 	}
-	var t tableReader
-	t.group(tableGroup{name: name, within: []reflect.Type{v.Type()}}, v)
+	t := new(tableReader)
+	t.group(tableGroup{name: name, own: policy, policy: policy, within: []reflect.Type{v.Type()}}, v)
 	if len(t.errs) == 0 && len(t.routes) == 0 {
 		return nil, fmt.Errorf("idemhttp: %s: it has no routes", name)
 	}
-	return t.routes, errors.Join(t.errs...)
+	return t, errors.Join(t.errs...)
 }
 
 func describeTable(table any) string {
@@ -124,6 +128,7 @@ func describeTable(table any) string {
 func (t *tableReader) fail(err error) { t.errs = append(t.errs, err) }
 
 func (t *tableReader) group(g tableGroup, v reflect.Value) {
+	t.groups = append(t.groups, g)
 	for f, value := range v.Fields() {
 		tags, err := readTableTags(f)
 		if err != nil {
@@ -135,7 +140,8 @@ func (t *tableReader) group(g tableGroup, v reflect.Value) {
 }
 
 func (t *tableReader) field(g tableGroup, f reflect.StructField, v reflect.Value, tags tableTags) {
-	concerned := tags.any() || hasRoutes(f.Type, nil)
+	held := heldType(f, v)
+	concerned := tags.any() || hasRoutes(held, nil)
 	// The routes of an embedded struct can be read, whatever its own name.
 	reachable := f.IsExported() || f.Anonymous && structOf(f.Type) != nil
 	switch {
@@ -145,7 +151,7 @@ func (t *tableReader) field(g tableGroup, f reflect.StructField, v reflect.Value
 		t.fail(g.wrong(f, "%w", errUnexported))
 	case isHandlerType(f.Type):
 		t.handler(g, f, v, tags)
-	case concerned || isHandlerType(reflect.PointerTo(f.Type)):
+	case concerned || holdsHandlers(f.Type, held):
 		t.nested(g, f, v, tags)
 	}
 }
@@ -155,11 +161,13 @@ var (
 	errNoRoute    = errors.New(`a handler without a route: say where it goes, as route:"POST /path"`)
 	errByValue    = errors.New("its type is no http.Handler, but a pointer to it is: make the field a pointer")
 	errNoGroup    = errors.New("it has tags, but is neither a handler nor a struct with routes")
-	errContainer  = errors.New("it holds structs with routes, but nothing in a slice, an array or a map is mounted: " +
-		"give each struct a field of its own")
+	errContainer  = errors.New("it holds handlers, or structs with routes, of which none is mounted: " +
+		"give each a field of its own, of the handler's type, or of the struct or a pointer to it")
 	errTypedFunc = errors.New("a function from a request to an answer is no handler: " +
 		"wrap it in idemhttp.JSON and make the field http.Handler")
 	errOffAndMore = errors.New(`"off" stands with other words, which would have no effect: say "off" alone, or what protects it`)
+	errOffByGuard = errors.New(`the guard's policy is "off", so that these words would have no effect: ` +
+		`say "required" or "optional" as well, or "off" alone`)
 )
 
 // handler reads a handler of the table.
@@ -173,8 +181,8 @@ func (t *tableReader) handler(g tableGroup, f reflect.StructField, v reflect.Val
 	r.pattern, errs[0] = joinPattern(g.prefix, tags.route)
 	r.handler, errs[1] = handlerIn(v)
 	r.own, errs[2] = tags.parsePolicy()
-	r.tagged, r.operation = tags.hasPolicy, tags.operation
-	if r.operation == "" {
+	r.tagged, r.named, r.operation = tags.hasPolicy, tags.hasOperation, tags.operation
+	if !r.named {
 		r.operation = r.pattern
 	}
 	if err := errors.Join(errs[:]...); err != nil {
@@ -186,7 +194,7 @@ func (t *tableReader) handler(g tableGroup, f reflect.StructField, v reflect.Val
 
 // nested reads a struct within the table.
 func (t *tableReader) nested(g tableGroup, f reflect.StructField, v reflect.Value, tags tableTags) {
-	inner, err := g.inner(f, tags)
+	inner, err := g.inner(f, heldType(f, v), tags)
 	if err != nil {
 		t.fail(g.wrong(f, "%w", err))
 		return
@@ -201,15 +209,15 @@ func (t *tableReader) nested(g tableGroup, f reflect.StructField, v reflect.Valu
 	t.group(inner, v)
 }
 
-// inner returns the group that a field is.
-func (g tableGroup) inner(f reflect.StructField, tags tableTags) (tableGroup, error) {
+// inner returns the group that a field is. held is what it holds, if it is an interface.
+func (g tableGroup) inner(f reflect.StructField, held reflect.Type, tags tableTags) (tableGroup, error) {
 	of := structOf(f.Type)
 	switch {
 	case isHandlerType(reflect.PointerTo(f.Type)):
 		return g, errByValue
 	case isTypedFunc(f.Type):
 		return g, errTypedFunc
-	case isContainer(f.Type) && hasRoutes(f.Type, nil):
+	case of == nil && (hasRoutes(held, nil) || holdsHandlers(f.Type, held)):
 		return g, errContainer
 	case of == nil || !hasRoutes(of, nil):
 		return g, errNoGroup
@@ -227,6 +235,7 @@ func (g tableGroup) inner(f reflect.StructField, tags tableTags) (tableGroup, er
 		name:   g.name + "." + f.Name,
 		path:   g.path + f.Name + ".",
 		prefix: g.prefix + prefix,
+		own:    policy,
 		policy: g.policy.Override(policy),
 		within: append(slices.Clone(g.within), of),
 	}, errors.Join(err, policyErr)
@@ -243,24 +252,46 @@ func structOf(t reflect.Type) reflect.Type {
 	return t
 }
 
-// hasRoutes reports whether a struct, or one in it, has a field with a route; or
-// a container of such, which is a mistake.
-func hasRoutes(t reflect.Type, around []reflect.Type) bool {
-	for isContainer(t) {
-		t = t.Elem()
+// heldType returns the type of a field, or of what it holds if it is an interface.
+func heldType(f reflect.StructField, v reflect.Value) reflect.Type {
+	if f.Type.Kind() != reflect.Interface || v.IsNil() {
+		return f.Type
 	}
-	t = structOf(t)
+	return v.Elem().Type()
+}
+
+// hasRoutes reports whether a struct, or one in it, has a field with a route, or with a
+// tag that is meant for one; or a container of such, which is a mistake.
+func hasRoutes(t reflect.Type, around []reflect.Type) bool {
+	t = structOf(elementOf(t))
 	if t == nil || slices.Contains(around, t) {
 		return false
 	}
 	around = append(slices.Clone(around), t)
 	for f := range t.Fields() {
 		_, tagged := f.Tag.Lookup(tagRoute)
-		if tagged || !isHandlerType(f.Type) && hasRoutes(f.Type, around) {
+		if tagged || isHandlerType(f.Type) && isMeant(f) || !isHandlerType(f.Type) && hasRoutes(f.Type, around) {
 			return true
 		}
 	}
 	return false
+}
+
+// isMeant reports whether a handler has tags of a table but for the route, misspelt ones
+// among them.
+func isMeant(f reflect.StructField) bool {
+	tags, err := readTableTags(f)
+	return err != nil || tags.any()
+}
+
+// holdsHandlers reports whether a field that is no handler holds some. What an interface
+// with other methods holds is the program's own business.
+func holdsHandlers(field, held reflect.Type) bool {
+	if field.Kind() == reflect.Interface && field.NumMethod() > 0 {
+		return false
+	}
+	element := elementOf(held)
+	return isHandlerType(element) || isHandlerType(reflect.PointerTo(element))
 }
 
 // isHandlerType knows what can be mounted: handlers, and functions of a

@@ -82,11 +82,7 @@ func (w *memberWalker) member(m bodyMember, at jsontext.Pointer) {
 	case m.chosen:
 		w.found.only = append(w.found.only, string(at))
 	}
-	of := m.of
-	for of.Kind() == reflect.Pointer {
-		of = of.Elem()
-	}
-	if of.Kind() == reflect.Struct {
+	if of := pointedAt(m.of); of.Kind() == reflect.Struct {
 		w.object(of, m, at)
 	}
 }
@@ -127,17 +123,27 @@ func (m bodyMember) inner(f reflect.StructField) bodyMember {
 	if !m.named {
 		m.name = f.Name
 	}
-	for word := range strings.SplitSeq(f.Tag.Get(tagPolicy), ",") {
-		switch strings.TrimSpace(word) {
-		case "fingerprint":
-			m.chosen = true
-		case "-":
-			m.excluded = true
-		case tagKey:
-			m.key = true
-		}
-	}
+	words := wordsOf(f)
+	m.chosen = m.chosen || slices.Contains(words, tagChosen)
+	m.excluded = m.excluded || slices.Contains(words, tagExcluded)
+	m.key = m.key || slices.Contains(words, tagKey)
 	return m
+}
+
+// The words of a field's tag that say more than where the scope is.
+const (
+	tagKey      = "key"
+	tagChosen   = "fingerprint"
+	tagExcluded = "-"
+)
+
+// wordsOf returns the words of a field's tag.
+func wordsOf(f reflect.StructField) []string {
+	words := strings.Split(f.Tag.Get(tagPolicy), ",")
+	for i, word := range words {
+		words[i] = strings.TrimSpace(word)
+	}
+	return words
 }
 
 // isMemberName knows the names that encoding/json takes from a tag; for others it
@@ -177,6 +183,27 @@ func has[I any](t reflect.Type) bool {
 	return reflect.PointerTo(t).Implements(reflect.TypeFor[I]())
 }
 
-func isContainer(t reflect.Type) bool {
-	return t.Kind() == reflect.Slice || t.Kind() == reflect.Array || t.Kind() == reflect.Map
+// pointedAt returns what is behind pointers, as far as elementOf goes.
+func pointedAt(t reflect.Type) reflect.Type {
+	for range 64 {
+		if t.Kind() != reflect.Pointer {
+			break
+		}
+		t = t.Elem()
+	}
+	return t
+}
+
+// elementOf returns what a type holds behind pointers, slices, arrays, maps and
+// channels, to a depth that ends: "type S []S" holds nothing but itself.
+func elementOf(t reflect.Type) reflect.Type {
+	for range 64 {
+		switch t.Kind() {
+		case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map, reflect.Chan:
+			t = t.Elem()
+		default:
+			return t
+		}
+	}
+	return t
 }

@@ -6,13 +6,11 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/reprise-go/reprise/idempotency"
 	"github.com/reprise-go/reprise/idempotency/idemhttp"
 )
 
@@ -88,6 +86,37 @@ type (
 	queryUnasked struct {
 		Trace string `query:"trace" json:"-" idempotency:"-"`
 	}
+	spacedQuery struct {
+		ID string `query:" id" json:"-"`
+	}
+	omittedQuery struct {
+		ID string `query:"id,omitempty" json:"-"`
+	}
+	scopeUnasked struct {
+		Tenant string `path:"id" json:"-" idempotency:"scope, -"`
+	}
+	twoQueries struct {
+		From string `query:"id" json:"-"`
+		To   string `query:"id" json:"-"`
+	}
+	outshonePath struct {
+		basePath
+		ID string `json:"ident"`
+	}
+	lostPath struct {
+		basePath
+		base
+	}
+	pathInSlice struct {
+		Lines map[string][]*basePath
+	}
+	pathLeftOut struct {
+		Place basePath `json:"-"`
+	}
+	chosenPath struct {
+		ID     string `path:"id" json:"-" idempotency:"fingerprint"`
+		Amount int
+	}
 	readsAll struct {
 		Comment string `idempotency:"-"`
 	}
@@ -130,23 +159,6 @@ type (
 	}
 	hiddenAll struct{ amount int }
 	plain     struct{ Amount int }
-	numberKey struct {
-		ID int64 `idempotency:"key"`
-	}
-	numberKeyBelow struct {
-		Head **struct {
-			ID *uint32 `idempotency:"key"`
-		}
-	}
-	chosenBelow struct {
-		Card struct {
-			Number string `idempotency:"fingerprint"`
-		}
-	}
-	commentedPath struct {
-		ID      string `path:"id" json:"-" idempotency:"key"`
-		Comment string `idempotency:"-"`
-	}
 	commented struct {
 		ID      string `idempotency:"key"`
 		Comment string `idempotency:"-"`
@@ -209,6 +221,15 @@ func TestJSON_WrongRequestStructsAreFoundAtConstruction(t *testing.T) {
 		{"a place twice", typed[twoPaths](), `JSON: twoPaths.ID: the tag "path" is there twice`},
 		{"unexported place", typed[hiddenPath](), `JSON: hiddenPath.id: path:"id": the field is not exported`},
 		{"a place below", typed[pathBelow](), `JSON: pathBelow.Card.ID: path and query are for the fields of the request itself`},
+		{"a place below a map", typed[pathInSlice](), `JSON: pathInSlice.Lines.ID: path and query are for the fields of the request itself`},
+		{"a place in what the body leaves out", typed[pathLeftOut](), `JSON: pathLeftOut.Place.ID: path and query are for the fields of the request itself`},
+		{"a place that is hidden", typed[outshonePath](), `JSON: basePath.ID: path and query: another field hides this one, so that nothing would be read into it`},
+		{"a place with another's name", typed[lostPath](), `JSON: basePath.ID: path and query: another field hides this one, so that nothing would be read into it`},
+		{"a space before a name", typed[spacedQuery](), `JSON: spacedQuery.ID: query:" id": it is a name and nothing else, without spaces and commas`},
+		{"more than a name", typed[omittedQuery](), `JSON: omittedQuery.ID: query:"id,omitempty": it is a name and nothing else, without spaces and commas`},
+		{"one query for two fields", typed[twoQueries](), `JSON: twoQueries.To: twoQueries.From has the JSON name "query id", too`},
+		{"a path that is not to count, beside a scope", typed[scopeUnasked](), `JSON: scopeUnasked.Tenant: path:"id": idempotency:"-": the path and the query always count`},
+		{"a path that is to count alone", typed[chosenPath](), `JSON: chosenPath.ID: path:"id": idempotency:"fingerprint": the path and the query always count, and so does the whole body, unless members of it are chosen`},
 		{"no function", idemhttp.JSON[plain, plain](nil), `JSON: the function is nil`},
 		{"nil option", typed[plain](nil), `JSON: a nil option`},
 		{"no success", typed[plain](idemhttp.JSONStatus(404)), `JSON: JSONStatus: 404 is not within 200 and 299`},
@@ -236,87 +257,4 @@ func TestJSON_WrongRequestStructsAreFoundAtConstruction(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestJSON_WhatContradictsThePolicyIsFoundAtConstruction(t *testing.T) {
-	t.Parallel()
-	off := idempotency.Policy{Fingerprint: idempotency.FingerprintOff}
-	tests := []struct {
-		name    string
-		handler http.Handler
-		policy  idempotency.Policy
-		want    string
-	}{
-		{
-			"fields by tag and by policy", typed[plain](),
-			idempotency.Policy{Fingerprint: idempotency.FingerprintJSON, FingerprintOnly: []string{"/amount"}},
-			`Policy.FingerprintOnly and FingerprintExclude: the tags of plain say what counts: say it in one place`,
-		},
-		{
-			"fields by tag and nothing by policy", typed[commented](), off,
-			`Policy.Fingerprint: the tags of commented say what counts, and "off" that nothing does`,
-		},
-		{
-			"one field by tag, the key in the path, and nothing by policy", typed[commentedPath](), off,
-			`Policy.Fingerprint: the tags of commentedPath say what counts, and "off" that nothing does`,
-		},
-		{
-			"chosen fields and nothing by policy", typed[chosenBelow](), off,
-			`Policy.Fingerprint: the tags of chosenBelow say what counts, and "off" that nothing does`,
-		},
-		{
-			"a number for a UUID", typed[numberKey](), idempotency.Policy{KeyFormat: idempotency.KeyUUID},
-			`numberKey.ID: idempotency:"key": Policy.KeyFormat is "uuid", and int64 is never a UUID: make the field a string`,
-		},
-		{
-			"a number below pointers for a UUID", typed[*numberKeyBelow](), idempotency.Policy{KeyFormat: idempotency.KeyUUIDv7},
-			`numberKeyBelow.Head.ID: idempotency:"key": Policy.KeyFormat is "uuid7", and uint32 is never a UUID: make the field a string`,
-		},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			const pattern = "POST /a/{id}"
-			err := newMiddleware(t).Handle(http.NewServeMux(), pattern, tt.handler, tt.policy)
-			require.EqualError(t, err, "idemhttp: "+pattern+": "+tt.want)
-			_, err = newMiddleware(t).Wrap("a", tt.handler, tt.policy)
-			require.EqualError(t, err, "idemhttp: a: "+tt.want)
-			tt.policy.Key = idempotency.KeyShadow
-			err = newMiddleware(t).Mount(http.NewServeMux(), struct {
-				Create http.Handler `route:"POST /a/{id}"`
-			}{tt.handler}, idemhttp.TablePolicy(tt.policy))
-			require.EqualError(t, err, "idemhttp: table.Create: "+tt.want)
-
-			tt.policy.Key = idempotency.KeyOff
-			require.NoError(t, newMiddleware(t).Handle(http.NewServeMux(), pattern, tt.handler, tt.policy), "nothing is compared there")
-		})
-	}
-}
-
-// What a format of keys asks for, a field may have.
-func TestJSON_KeyFieldsThatMayHoldAUUID(t *testing.T) {
-	t.Parallel()
-	type text struct {
-		ID *string `idempotency:"key"`
-	}
-	type address struct {
-		ID netip.Addr `idempotency:"key"` // no UUID either, but only its text tells
-	}
-	uuids := idempotency.Policy{KeyFormat: idempotency.KeyUUIDv4}
-	for _, handler := range []http.Handler{typed[text](), typed[address](), typed[plain]()} {
-		require.NoError(t, newMiddleware(t).Handle(http.NewServeMux(), "POST /a", handler, uuids))
-	}
-	require.NoError(t, newMiddleware(t).Handle(http.NewServeMux(), "POST /a", typed[numberKey]()))
-}
-
-func TestJSON_ScopeInTheRequestExcludesStatus(t *testing.T) {
-	t.Parallel()
-	type request struct {
-		Merchant string `idempotency:"scope"`
-	}
-	mw := newMiddleware(t)
-	require.NoError(t, mw.Handle(http.NewServeMux(), "POST /a", typed[request]()))
-	_, err := mw.Status("POST /a")
-	require.EqualError(t, err, `idemhttp: Status: operation "POST /a" has a scope from the fields of its requests, `+
-		`so that neither Status nor ProtectByPath would find its records`)
 }

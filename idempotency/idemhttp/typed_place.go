@@ -24,17 +24,23 @@ type placeField struct {
 	kind  string // placePath or placeQuery
 	name  string
 	set   func(v reflect.Value, text string) error
+	// chosen says that the field's tag says what anybody may take for: only this counts.
+	chosen bool
 }
 
 // newPlaceField reads the tags of a field. False if it comes from the body.
 func newPlaceField(f reflect.StructField) (placeField, bool, error) {
 	path, inPath := f.Tag.Lookup(placePath)
 	query, inQuery := f.Tag.Lookup(placeQuery)
-	p := placeField{field: f.Name, index: f.Index, kind: placePath, name: path, set: setterOf(f.Type)}
+	words := wordsOf(f)
+	p := placeField{
+		field: f.Name, index: f.Index, kind: placePath, name: path,
+		set: setterOf(f.Type), chosen: slices.Contains(words, tagChosen),
+	}
 	if inQuery {
 		p.kind, p.name = placeQuery, query
 	}
-	said := fmt.Sprintf("%s:%q", p.kind, p.name)
+	said := p.said()
 	switch {
 	case !inPath && !inQuery:
 		return p, false, nil
@@ -42,11 +48,13 @@ func newPlaceField(f reflect.StructField) (placeField, bool, error) {
 		return p, false, errors.New("path and query: a value comes from one place")
 	case p.name == "":
 		return p, false, fmt.Errorf("%s: the name is empty", said)
+	case strings.ContainsAny(p.name, ", \t\r\n"):
+		return p, false, fmt.Errorf("%s: it is a name and nothing else, without spaces and commas", said)
 	case !f.IsExported():
 		return p, false, fmt.Errorf("%s: the field is not exported", said)
 	case f.Tag.Get("json") != "-":
 		return p, false, fmt.Errorf(`%s: the body could set it, too: say json:"-"`, said)
-	case slices.Contains(strings.Split(f.Tag.Get(tagPolicy), ","), "-"):
+	case slices.Contains(words, tagExcluded):
 		return p, false, fmt.Errorf(`%s: idempotency:"-": the path and the query always count`, said)
 	case p.set == nil:
 		return p, false, fmt.Errorf("%s: %v cannot be read from text: it must be a string, an integer, a bool, "+
@@ -54,6 +62,9 @@ func newPlaceField(f reflect.StructField) (placeField, bool, error) {
 	}
 	return p, true, nil
 }
+
+// said is the tag, for errors.
+func (p placeField) said() string { return fmt.Sprintf("%s:%q", p.kind, p.name) }
 
 // setterOf returns how a field of a type is set from text, or nil.
 func setterOf(t reflect.Type) func(reflect.Value, string) error {

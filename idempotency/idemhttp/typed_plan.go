@@ -13,9 +13,6 @@ import (
 	"github.com/reprise-go/reprise/internal/tagged"
 )
 
-// tagKey is the word for the field that the key comes from.
-const tagKey = "key"
-
 // requestPlan says how requests become values of one struct, and what the tags
 // of that struct say about them. Made once for a handler. Safe for concurrent use.
 type requestPlan struct {
@@ -49,7 +46,20 @@ func newRequestPlan(t reflect.Type) (*requestPlan, error) {
 		return nil, err
 	}
 	p.parts = parts
-	return p, p.checkSources(read)
+	return p, errors.Join(p.checkChosen(), p.checkSources(read))
+}
+
+// checkChosen finds a place that is chosen, as if nothing else counted, where all of the
+// body does.
+func (p *requestPlan) checkChosen() error {
+	var errs []error
+	for _, place := range p.places {
+		if place.chosen && p.body && len(p.parts.only) == 0 {
+			errs = append(errs, fmt.Errorf("%s.%s: %s: idempotency:%q: the path and the query always count, "+
+				"and so does the whole body, unless members of it are chosen", typeName(p.of), place.field, place.said(), tagChosen))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // checkPolicy finds what the policy of a protected route and the tags contradict each
@@ -77,10 +87,7 @@ func (p *requestPlan) checkPolicy(policy idempotency.Policy) error {
 // fieldType returns the type of a field, behind any pointers on the way to it.
 func fieldType(t reflect.Type, index []int) reflect.Type {
 	for _, i := range index {
-		for t.Kind() == reflect.Pointer {
-			t = t.Elem()
-		}
-		t = t.Field(i).Type
+		t = pointedAt(t).Field(i).Type
 	}
 	return t
 }
@@ -100,47 +107,6 @@ func (p *requestPlan) checkSources(read [][]int) error {
 	return errors.Join(errs...)
 }
 
-// readPlaces finds the fields that come from the path or the query: the struct's
-// own and those of embedded structs.
-func (p *requestPlan) readPlaces() error {
-	var errs []error
-	for _, f := range reflect.VisibleFields(p.of) {
-		name := typeName(p.of) + "." + f.Name
-		if err := tagged.CheckTag(f.Tag, placePath, placeQuery); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
-			continue
-		}
-		place, found, err := newPlaceField(f)
-		switch {
-		case err != nil:
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
-		case found:
-			p.places = append(p.places, place)
-		case f.IsExported() && !f.Anonymous && f.Tag.Get("json") != "-":
-			p.body = true
-			errs = append(errs, checkNoPlaces(f.Type, name, nil))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// checkNoPlaces finds tags where they have no effect.
-func checkNoPlaces(t reflect.Type, name string, around []reflect.Type) error {
-	of := structOf(t)
-	if of == nil || slices.Contains(around, of) {
-		return nil
-	}
-	var errs []error
-	for f := range of.Fields() {
-		inner := name + "." + f.Name
-		if _, found, err := newPlaceField(f); found || err != nil {
-			errs = append(errs, fmt.Errorf("%s: path and query are for the fields of the request itself", inner))
-		}
-		errs = append(errs, checkNoPlaces(f.Type, inner, append(slices.Clone(around), of)))
-	}
-	return errors.Join(errs...)
-}
-
 func typeName(t reflect.Type) string {
 	if t.Name() == "" {
 		return "struct"
@@ -148,9 +114,9 @@ func typeName(t reflect.Type) string {
 	return t.Name()
 }
 
-// checkPattern finds fields that ask for a part of the path which the pattern
+// checkPlaces finds fields that ask for a part of the path which the pattern
 // does not have.
-func (p *requestPlan) checkPattern(pattern string, standard bool) error {
+func (p *requestPlan) checkPlaces(pattern string, standard bool) error {
 	names := wildcards(pattern, standard)
 	var errs []error
 	for _, place := range p.places {

@@ -35,9 +35,15 @@ func checkTyped(next http.Handler, policy idempotency.Policy) error {
 	return plan.checkPolicy(policy)
 }
 
-// checkRoute finds what is wrong with a handler, under its whole policy, for a
-// pattern.
+// checkRoute finds what is wrong with a pattern, and with a handler for it under its
+// whole policy.
 func (m *Middleware) checkRoute(mux Mux, pattern string, handler http.Handler, policy idempotency.Policy) error {
+	_, standard := mux.(*http.ServeMux)
+	if standard {
+		if err := checkPattern(pattern); err != nil {
+			return err
+		}
+	}
 	if err := checkChain(handler, policy); err != nil {
 		return err
 	}
@@ -49,8 +55,7 @@ func (m *Middleware) checkRoute(mux Mux, pattern string, handler http.Handler, p
 	if err != nil {
 		return err
 	}
-	_, standard := mux.(*http.ServeMux)
-	return plan.checkPattern(pattern, standard)
+	return plan.checkPlaces(pattern, standard)
 }
 
 func hasScopeField(typed typedHandler) bool {
