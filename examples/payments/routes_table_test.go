@@ -20,7 +20,7 @@ func TestTheTableSaysWhatIsProtectedAndHow(t *testing.T) {
 	t.Parallel()
 	type shown struct{ pattern, operation, policy string }
 	const (
-		inherited = "lease=10s,orphan=rerun-unmarked"
+		inherited = "lease=10s,orphan=rerun-unmarked,fingerprint=json" // their handlers are by idemhttp.JSON
 		create    = "POST /v1/payments"
 		refunds   = "POST /v1/payments/{id}/refunds"
 		update    = "PATCH /v1/payments/{id}"

@@ -12,20 +12,20 @@ import (
 	"github.com/reprise-go/reprise/idempotency"
 )
 
-// mountedRoute is a pattern on a mux and what protects it, nil if nothing does.
+// mountedRoute is a pattern on a mux and what protects it, nil if nothing is said about it.
 type mountedRoute struct {
 	mux     Mux
 	pattern string
-	op      *idempotency.Operation
+	by      *route
 }
 
 func (r mountedRoute) route() Route {
-	if r.op == nil {
+	if r.by == nil {
 		return Route{Pattern: r.pattern}
 	}
-	policy := r.op.Policy()
+	policy := r.by.effective()
 	return Route{
-		Pattern: r.pattern, Operation: r.op.Name(), Policy: policy,
+		Pattern: r.pattern, Operation: r.by.live.Name(), Policy: policy,
 		Protected: policy.Key == idempotency.KeyRequired || policy.Key == idempotency.KeyOptional,
 	}
 }
@@ -84,12 +84,12 @@ func (l *mountedRoutes) spareFor(mux Mux, pattern string) *slot {
 }
 
 // fill puts a handler into a slot, which is mounted from then on.
-func (l *mountedRoutes) fill(s *slot, handler http.Handler, op *idempotency.Operation) {
+func (l *mountedRoutes) fill(s *slot, handler http.Handler, by *route) {
 	s.handler.Store(&handler)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.spare = slices.DeleteFunc(l.spare, func(other *slot) bool { return other == s })
-	l.all = append(l.all, mountedRoute{mux: s.mux, pattern: s.pattern, op: op})
+	l.all = append(l.all, mountedRoute{mux: s.mux, pattern: s.pattern, by: by})
 }
 
 func (l *mountedRoutes) list() []mountedRoute {
@@ -112,7 +112,7 @@ func (l *mountedRoutes) on(mux Mux) []string {
 // patternOf returns a pattern that an operation has been mounted under.
 func (l *mountedRoutes) patternOf(operation string) (string, bool) {
 	for _, r := range l.list() {
-		if r.op != nil && r.op.Name() == operation {
+		if r.by != nil && r.by.live.Name() == operation {
 			return r.pattern, true
 		}
 	}
@@ -173,21 +173,22 @@ func (m *Middleware) mountAll(mux Mux, routes []mounting) error {
 			return r.wrong(err)
 		}
 	}
-	handlers, ops := make([]http.Handler, len(routes)), make([]*idempotency.Operation, len(routes))
+	handlers, by := make([]http.Handler, len(routes)), make([]*route, len(routes))
 	for i, r := range routes {
 		var err error
-		if handlers[i], ops[i], err = m.built(r); err != nil {
+		if handlers[i], by[i], err = m.built(r); err != nil {
 			return r.wrong(err)
 		}
 	}
 	for i, s := range slots {
-		m.mounted.fill(s, handlers[i], ops[i])
+		m.mounted.fill(s, handlers[i], by[i])
 	}
 	return nil
 }
 
-// built is what is served for a route, and the operation that it registers.
-func (m *Middleware) built(r mounting) (http.Handler, *idempotency.Operation, error) {
+// built is what is served for a route, and what protects it: nil if nothing is said
+// about it.
+func (m *Middleware) built(r mounting) (http.Handler, *route, error) {
 	if r.operation == "" {
 		return m.bare(r.handler), nil, nil
 	}
@@ -195,6 +196,6 @@ func (m *Middleware) built(r mounting) (http.Handler, *idempotency.Operation, er
 	if err != nil {
 		return nil, nil, err
 	}
-	handler, err := rt.with(r.handler)
-	return handler, rt.live, err
+	by, err := rt.with(r.handler)
+	return by, by, err
 }

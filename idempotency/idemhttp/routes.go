@@ -10,7 +10,9 @@ type Route struct {
 	// about and that was mounted as it is.
 	Operation string
 	// Policy is the operation's effective policy at the moment. Zero without an
-	// operation.
+	// operation. Where the handler is one by [JSON], the fingerprint is what the tags of
+	// its request say, in the words of a policy: [idempotency.FingerprintJSON], and the
+	// members that count, or do not, as FingerprintOnly and FingerprintExclude.
 	Policy idempotency.Policy
 	// Protected says whether keys count there: not without an operation, nor under
 	// [idempotency.KeyOff], nor under [idempotency.KeyShadow], where they are only

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"slices"
 
+	"github.com/reprise-go/reprise/idempotency"
 	"github.com/reprise-go/reprise/store"
 )
 
@@ -54,6 +55,19 @@ func (f fingerprinter) typedTwin() fingerprinter {
 		f.algorithm = typedConfigured + hex.EncodeToString(f.configuration[:3])
 	}
 	return f
+}
+
+// effective returns the policy that requests are served by at the moment. The tags of a
+// typed handler say what counts, whatever the declared policy calls it.
+func (rt *route) effective() idempotency.Policy {
+	policy := rt.live.Policy()
+	if rt.plan == nil || policy.Fingerprint == idempotency.FingerprintOff {
+		return policy
+	}
+	policy.Fingerprint = idempotency.FingerprintJSON
+	policy.FingerprintOnly = slices.Clone(rt.plan.parts.only)
+	policy.FingerprintExclude = slices.Clone(rt.plan.parts.exclude)
+	return policy
 }
 
 // algorithmFor is the algorithm by which a request is bound to its key: one that

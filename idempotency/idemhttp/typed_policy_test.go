@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/reprise-go/reprise/idempotency"
@@ -113,4 +114,40 @@ func TestJSON_ScopeInTheRequestExcludesStatus(t *testing.T) {
 	_, err := mw.Status("POST /a")
 	require.EqualError(t, err, `idemhttp: Status: operation "POST /a" has a scope from the fields of its requests, `+
 		`so that neither Status nor ProtectByPath would find its records`)
+}
+
+// What a start-up log says is what requests are compared by.
+func TestRoutes_FingerprintOfAJSONHandlerIsThatOfItsTags(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name    string
+		handler http.Handler
+		policy  idempotency.Policy
+		want    string
+	}{
+		{"a handler of its own", &counting{}, idempotency.Policy{}, "fingerprint=request"},
+		{"no tags", typed[plain](), idempotency.Policy{}, "fingerprint=json"},
+		{"excluded members", typed[commented](), idempotency.Policy{}, "fingerprint=json,fingerprint-exclude=/ID|/Comment"},
+		{"the key in the path", typed[commentedPath](), idempotency.Policy{}, "fingerprint=json,fingerprint-exclude=/Comment"},
+		{"chosen members", typed[chosenBelow](), idempotency.Policy{}, "fingerprint=json,fingerprint-only=/Card/Number"},
+		{"nothing", typed[plain](), idempotency.Policy{Fingerprint: idempotency.FingerprintOff}, "fingerprint=off"},
+		{
+			"header fields as well", typed[commented](), idempotency.Policy{FingerprintHeaders: []string{"X-Version"}},
+			"fingerprint=json,fingerprint-exclude=/ID|/Comment,fingerprint-headers=X-Version",
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			mw, want := newMiddleware(t), idempotency.DefaultPolicy()
+			require.NoError(t, mw.Handle(http.NewServeMux(), "POST /a/{id}", tt.handler, tt.policy))
+			said, err := idempotency.ParsePolicy(tt.want)
+			require.NoError(t, err)
+			got := mw.Routes()[0].Policy
+			assert.Equal(t, want.Override(said), got)
+			require.NoError(t, got.Validate())
+			got.FingerprintExclude = append(got.FingerprintExclude, "/other")
+			assert.NotEqual(t, got, mw.Routes()[0].Policy, "it is the caller's own")
+		})
+	}
 }

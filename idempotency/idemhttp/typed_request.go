@@ -73,7 +73,7 @@ func (rt *route) around(next http.Handler) http.Handler {
 }
 
 // with returns the route with a handler.
-func (rt *route) with(next http.Handler) (http.Handler, error) {
+func (rt *route) with(next http.Handler) (*route, error) {
 	if err := checkChain(next, rt.policy); err != nil {
 		return nil, err
 	}
