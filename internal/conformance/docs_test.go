@@ -179,8 +179,8 @@ func TestDocs_GoCodeCompilesAndPoliciesAreAccepted(t *testing.T) {
 	runProgram(t, programOf(t, all))
 }
 
-// programOf puts the blocks of pages into functions and those with routes of
-// them into main, each with a guard of its own.
+// programOf puts the blocks of pages into functions and those that protect something
+// into main, each with a guard of its own.
 func programOf(t *testing.T, all []string) string {
 	t.Helper()
 	frame, err := os.ReadFile("testdata/docs_frame.txt")
@@ -192,7 +192,7 @@ func programOf(t *testing.T, all []string) string {
 			continue
 		}
 		fmt.Fprintf(&functions, "func block%d() (err error) {\n%s\nreturn err\n}\n\n", i, block)
-		if regexp.MustCompile(`mw\.(Handle|Protect|Mount)\(|idempotency\.(Wrap|Weave)\(guard`).MatchString(block) {
+		if regexp.MustCompile(`idemhttp\.New\(|mw\.(Handle|Protect|ProtectByPath|Mount|Wrap)\(|idempotency\.(Wrap|Weave|Do)\(`).MatchString(block) {
 			fmt.Fprintf(&calls, "\tcheck(%q, block%d)\n", block, i)
 		} else {
 			fmt.Fprintf(&calls, "\t_ = block%d\n", i)

@@ -25,8 +25,8 @@ import (
 // orderFunc takes an order, wherever it comes from.
 type orderFunc func(ctx context.Context, in orderInput) (orderOutput, error)
 
-// One protected function behind an HTTP route, a gRPC method and a consumer of
-// messages, none of which is protected itself.
+// One protected function behind an HTTP route that is off, a gRPC method and a consumer
+// of messages, none of which is protected itself.
 func TestOneWrappedFunctionBehindThreeTransportsRunsOnceAndSharesARecord(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, st store.Store) {
@@ -41,7 +41,7 @@ func TestOneWrappedFunctionBehindThreeTransportsRunsOnceAndSharesARecord(t *test
 		create, err := idempotency.Wrap(guard, "orders.create", desk.run, desk.parsed(t))
 		require.NoError(t, err)
 		ways := map[string]orderFunc{
-			"HTTP": overHTTP(t, create), "gRPC": overGRPC(t, create), "consumer": overConsumer(t, create),
+			"HTTP": overHTTP(t, guard, create), "gRPC": overGRPC(t, create), "consumer": overConsumer(t, create),
 		}
 
 		in := orderOf(newKey())
@@ -78,10 +78,16 @@ func TestOneWrappedFunctionBehindThreeTransportsRunsOnceAndSharesARecord(t *test
 	})
 }
 
-// overHTTP is a route without a middleware; [idemhttp.JSON] tells the refusals.
-func overHTTP(t *testing.T, create orderFunc) orderFunc {
+// overHTTP is a route that is off, as the pages spell it: its key is the struct's, which
+// the function looks at, and [idemhttp.JSON] tells the refusals.
+func overHTTP(t *testing.T, guard *idempotency.Guard, create orderFunc) orderFunc {
 	t.Helper()
-	server := httptest.NewServer(idemhttp.JSON(create, idemhttp.JSONStatus(http.StatusCreated)))
+	mw, err := idemhttp.New(guard, idemhttp.Scope(tenantOnly))
+	require.NoError(t, err)
+	mux := http.NewServeMux()
+	require.NoError(t, mw.Handle(mux, "POST /orders", idemhttp.JSON(create, idemhttp.JSONStatus(http.StatusCreated)),
+		idempotency.Policy{Key: idempotency.KeyOff}))
+	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return func(_ context.Context, in orderInput) (orderOutput, error) {
 		got, err := order(t, server.URL, in)

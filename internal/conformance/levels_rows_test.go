@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reprise-go/reprise/idempotency"
-	"github.com/reprise-go/reprise/store"
 )
 
 // requireFirst asserts that the call was answered by the handler's run of that number.
@@ -117,16 +116,14 @@ func TestF14_OnEveryLevelAnExcludedFieldMayChange(t *testing.T) {
 
 func TestF15_OnEveryLevelAWrongDeclarationFailsAtConstruction(t *testing.T) {
 	t.Parallel()
-	for _, l := range levels() {
+	onEveryLevel(t, 1, func(t *testing.T, l level, guards []*idempotency.Guard) {
 		for _, m := range l.mistakes {
-			t.Run(l.name+", "+m.name, func(t *testing.T) {
-				t.Parallel()
-				err := m.declare(t, guardsOn(t, 1, func() store.Store { return newMemory(t) })[0])
-				require.Error(t, err)
-				for _, name := range m.names {
-					assert.ErrorContains(t, err, name)
-				}
-			})
+			err := m.declare(t, guards[0])
+			require.Error(t, err, m.name)
+			for _, name := range m.names {
+				assert.ErrorContains(t, err, name, m.name)
+			}
 		}
-	}
+		assert.Empty(t, recordsOf(t, guards[0]), "nothing was claimed")
+	})
 }
