@@ -90,7 +90,9 @@ type Mux interface {
 // pattern for a method that is never protected, such as GET, is an error unless
 // the policy is [idempotency.KeyOff]; so is a handler that is protected already,
 // or an [http.TimeoutHandler], which belongs outside; or one by [JSON] that asks for a
-// part of the path which the pattern does not have. Policies are applied over the
+// part of the path which the pattern does not have. A pattern that [http.ServeMux] takes,
+// and that no request would come to, such as "POST /a/:id" or "PSOT /a", is one as well.
+// Policies are applied over the
 // guard's, left to right. Errors name the route and what is wrong, the mux's own
 // refusal of a pattern included; then nothing is mounted and no operation registered.
 // A mux that would take a pattern twice, and forget the first handler, is not asked.

@@ -31,16 +31,17 @@ import (
 //     a struct is inherited. Precedence: defaults, guard, [TablePolicy], struct,
 //     handler. "off" stands alone, and no other words under a struct that is
 //     off, unless they begin with a key rule: they would have no effect;
-//   - operation: a handler's operation name, so that its keys outlive a change of
-//     the pattern. Default the whole pattern, as with [Middleware.Handle].
+//   - operation: a protected handler's operation name, so that its keys outlive a
+//     change of the pattern. Default the whole pattern, as with [Middleware.Handle].
 //
 // A route that may change something (any method but GET, HEAD, OPTIONS, TRACE and
 // CONNECT, or none) needs a policy from somewhere, if only "off":
 // who forgets it is told so, and finds no unprotected route in production
 // ([AllowUndeclared] waives that). What is inherited does not count for methods
 // that change nothing, and a tag there can only say "off". Fields without tags
-// that are neither handlers nor have routes in them are left alone; structs with routes
-// in a slice, an array or a map are an error.
+// that are neither handlers nor have routes in them are left alone. Handlers and structs
+// with routes that nobody would find are an error, with tags or without: those in a
+// slice, an array, a map, a channel or an interface, or behind two pointers.
 //
 // Everything is checked before anything is mounted: with an error, nothing is mounted
 // and no operation registered, so that the table can be put right and mounted again.
@@ -99,7 +100,8 @@ func AllowUndeclared() MountOption {
 }
 
 // ForRoute gives a route of the table what a tag cannot say, such as
-// [idempotency.Reconcile]; or its policy, where there is no idempotency tag. The
+// [idempotency.Reconcile], which only a protected route can have; or its policy, where
+// there is no idempotency tag. The
 // field is named by its path in the table: "Create", "Admin.Refund". The names of
 // embedded structs are part of it.
 func ForRoute(field string, opts ...idempotency.OperationOption) MountOption {

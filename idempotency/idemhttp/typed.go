@@ -46,7 +46,8 @@ import (
 //
 // Fields tagged path:"id" or query:"dry_run", with json:"-", come from the path
 // ([http.Request.PathValue]) and the query: strings, integers, bools and types
-// with UnmarshalText. All others come from the body, which is one JSON object;
+// with UnmarshalText. All others come from the body, which is one JSON object that
+// encoding/json can read (no interfaces with methods, channels or functions);
 // unknown members, members that are given twice and what follows the object are
 // refused. A request that cannot be read is answered with 400, and the function
 // does not run. That is its recorded answer, as for any handler, if its key is in
