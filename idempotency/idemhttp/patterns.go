@@ -3,6 +3,7 @@ package idemhttp
 import (
 	"cmp"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -42,14 +43,19 @@ func checkPattern(pattern string) error {
 	if err != nil {
 		return err
 	}
-	if host != strings.ToLower(host) || strings.Contains(host, ":") {
+	if host != strings.ToLower(host) || strings.Contains(host, ":") && net.ParseIP(host) == nil {
 		return fmt.Errorf("http.ServeMux matches no request to %q: a host stands in lower case and without its port", host)
 	}
 	if at := strings.IndexAny(path, "?#"); at >= 0 {
 		return fmt.Errorf("http.ServeMux looks at the path alone, of which %q is no part: leave it out", path[at:])
 	}
+	if strings.Contains(path, "//") {
+		return fmt.Errorf("http.ServeMux matches no request to %q: it leaves no empty segments in a path", path)
+	}
 	for segment := range strings.SplitSeq(path, "/") {
 		switch {
+		case segment == "." || segment == "..":
+			return fmt.Errorf("http.ServeMux matches no request to %q: it resolves %q before", path, segment)
 		case strings.HasPrefix(segment, ":") && segment != ":":
 			return fmt.Errorf("http.ServeMux takes %q as it stands: write {%s}", segment, segment[1:])
 		case strings.HasPrefix(segment, "*"):

@@ -26,6 +26,9 @@ func TestPatternsThatMatchNothingAreErrors(t *testing.T) {
 		{"a fragment", "POST /a#b", `http.ServeMux looks at the path alone, of which "#b" is no part: leave it out`, false},
 		{"a port", "POST api.example:8080/a", `http.ServeMux matches no request to "api.example:8080": a host stands in lower case and without its port`, false},
 		{"a host in capitals", "POST API.example/a", `http.ServeMux matches no request to "API.example": a host stands in lower case and without its port`, false},
+		{"an empty segment", "/a//b", `http.ServeMux matches no request to "/a//b": it leaves no empty segments in a path`, false},
+		{"a dot at the end", "/a/.", `http.ServeMux matches no request to "/a/.": it resolves "." before`, false},
+		{"two dots", "/a/../b", `http.ServeMux matches no request to "/a/../b": it resolves ".." before`, false},
 		{"a star for a method", "* /a", `there is no method "*": leave it out, and all methods are meant`, true},
 		{"another word for all", "ANY /a", `there is no method "ANY": leave it out, and all methods are meant`, true},
 		{"a misspelt method", "PSOT /a", `there is no method "PSOT"; the nearest is "POST"`, true},
@@ -67,7 +70,7 @@ func TestPatternsThatLookStrangeAndAreNot(t *testing.T) {
 	t.Parallel()
 	patterns := []string{
 		"POST /v1/b:cancel", "POST api.example/c", "PROPFIND /d", "/e/", "POST /f/{rest...}", "POST /g/{$}",
-		"POST /h/%3F", "POST /i/a*b", "BREW /j",
+		"POST /h/%3F", "POST /i/a*b", "BREW /j", "POST ::1/k",
 	}
 	for _, pattern := range patterns {
 		require.NoError(t, newMiddleware(t).Handle(http.NewServeMux(), pattern, &counting{}), pattern)

@@ -26,6 +26,11 @@ const (
 	noEffect = " would have no effect: nothing protects the route"
 )
 
+type servedRoutes struct {
+	http.Handler
+	groupRoutes
+}
+
 // stringerRoutes are groups that are something else as well.
 type stringerRoutes []groupRoutes
 
@@ -132,6 +137,18 @@ func TestMount_WordsWithoutEffectAreFoundAtConstruction(t *testing.T) {
 				All  []byValue
 				Read readRoutes
 			}{nil, readRoutes{noop}}, nil, "idemhttp: table.All: " + inContainer,
+		},
+		{
+			"a group that is a handler by what it embeds", struct {
+				Admin servedRoutes `route:"/admin" idempotency:"required"`
+			}{servedRoutes{http.NotFoundHandler(), groupRoutes{noop}}}, nil,
+			"idemhttp: table.Admin: it is a handler, by what it embeds, so that the routes in it would not be mounted: " +
+				"give the embedded handler a name and a route",
+		},
+		{
+			"a pointer to no function", struct {
+				Create http.Handler `route:"POST /a" idempotency:"required"`
+			}{new(http.HandlerFunc)}, nil, "idemhttp: table.Create: no handler: the handler is nil",
 		},
 		{
 			"a group whose only route is misspelt", struct {

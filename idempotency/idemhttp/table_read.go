@@ -1,7 +1,6 @@
 package idemhttp
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -141,7 +140,8 @@ func (t *tableReader) group(g tableGroup, v reflect.Value) {
 
 func (t *tableReader) field(g tableGroup, f reflect.StructField, v reflect.Value, tags tableTags) {
 	held := heldType(f, v)
-	concerned := tags.any() || hasRoutes(held, nil)
+	within := hasRoutes(held, nil)
+	concerned := tags.any() || within
 	// The routes of an embedded struct can be read, whatever its own name.
 	reachable := f.IsExported() || f.Anonymous && structOf(f.Type) != nil
 	switch {
@@ -149,6 +149,8 @@ func (t *tableReader) field(g tableGroup, f reflect.StructField, v reflect.Value
 		return // the program's own business
 	case !reachable:
 		t.fail(g.wrong(f, "%w", errUnexported))
+	case isHandlerType(f.Type) && within && embedsHandler(f.Type):
+		t.fail(g.wrong(f, "%w", errHandlerGroup))
 	case isHandlerType(f.Type):
 		t.handler(g, f, v, tags)
 	case concerned || holdsHandlers(f.Type, held):
@@ -163,6 +165,8 @@ var (
 	errNoGroup    = errors.New("it has tags, but is neither a handler nor a struct with routes")
 	errContainer  = errors.New("it holds handlers, or structs with routes, of which none is mounted: " +
 		"give each a field of its own, of the handler's type, or of the struct or a pointer to it")
+	errHandlerGroup = errors.New("it is a handler, by what it embeds, so that the routes in it would not be mounted: " +
+		"give the embedded handler a name and a route")
 	errTypedFunc = errors.New("a function from a request to an answer is no handler: " +
 		"wrap it in idemhttp.JSON and make the field http.Handler")
 	errOffAndMore = errors.New(`"off" stands with other words, which would have no effect: say "off" alone, or what protects it`)
@@ -241,75 +245,6 @@ func (g tableGroup) inner(f reflect.StructField, held reflect.Type, tags tableTa
 	}, errors.Join(err, policyErr)
 }
 
-// structOf returns the struct that a type is or points to, or nil.
-func structOf(t reflect.Type) reflect.Type {
-	if t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	if t.Kind() != reflect.Struct {
-		return nil
-	}
-	return t
-}
-
-// heldType returns the type of a field, or of what it holds if it is an interface.
-func heldType(f reflect.StructField, v reflect.Value) reflect.Type {
-	if f.Type.Kind() != reflect.Interface || v.IsNil() {
-		return f.Type
-	}
-	return v.Elem().Type()
-}
-
-// hasRoutes reports whether a struct, or one in it, has a field with a route, or with a
-// tag that is meant for one; or a container of such, which is a mistake.
-func hasRoutes(t reflect.Type, around []reflect.Type) bool {
-	t = structOf(elementOf(t))
-	if t == nil || slices.Contains(around, t) {
-		return false
-	}
-	around = append(slices.Clone(around), t)
-	for f := range t.Fields() {
-		_, tagged := f.Tag.Lookup(tagRoute)
-		if tagged || isHandlerType(f.Type) && isMeant(f) || !isHandlerType(f.Type) && hasRoutes(f.Type, around) {
-			return true
-		}
-	}
-	return false
-}
-
-// isMeant reports whether a handler has tags of a table but for the route, misspelt ones
-// among them.
-func isMeant(f reflect.StructField) bool {
-	tags, err := readTableTags(f)
-	return err != nil || tags.any()
-}
-
-// holdsHandlers reports whether a field that is no handler holds some. What an interface
-// with other methods holds is the program's own business.
-func holdsHandlers(field, held reflect.Type) bool {
-	if field.Kind() == reflect.Interface && field.NumMethod() > 0 {
-		return false
-	}
-	element := elementOf(held)
-	return isHandlerType(element) || isHandlerType(reflect.PointerTo(element))
-}
-
-// isHandlerType knows what can be mounted: handlers, and functions of a
-// handler's form.
-func isHandlerType(t reflect.Type) bool {
-	return t.Implements(reflect.TypeFor[http.Handler]()) || isHandlerFunc(t)
-}
-
-func isHandlerFunc(t reflect.Type) bool {
-	return t.Kind() == reflect.Func && t.ConvertibleTo(reflect.TypeFor[http.HandlerFunc]())
-}
-
-// isTypedFunc knows what [JSON] makes a handler of.
-func isTypedFunc(t reflect.Type) bool {
-	return t.Kind() == reflect.Func && t.NumIn() == 2 && t.NumOut() == 2 &&
-		t.In(0) == reflect.TypeFor[context.Context]() && t.Out(1) == reflect.TypeFor[error]()
-}
-
 // offAndMore reports whether somebody says how a route is protected that is off, by
 // themselves or by inheritance.
 func offAndMore(inherited, own idempotency.Policy) bool {
@@ -327,7 +262,7 @@ func handlerIn(v reflect.Value) (http.Handler, error) {
 	case reflect.Invalid:
 		return nil, errNoHandler
 	case reflect.Func, reflect.Pointer, reflect.Map, reflect.Slice, reflect.Chan:
-		if v.IsNil() {
+		if v.IsNil() || isNilFunc(reflect.Indirect(v)) {
 			return nil, errNoHandler
 		}
 	default:
@@ -338,3 +273,5 @@ func handlerIn(v reflect.Value) (http.Handler, error) {
 	handler, _ := reflect.TypeAssert[http.HandlerFunc](v.Convert(reflect.TypeFor[http.HandlerFunc]()))
 	return handler, nil
 }
+
+func isNilFunc(v reflect.Value) bool { return v.Kind() == reflect.Func && v.IsNil() }

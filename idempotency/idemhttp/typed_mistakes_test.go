@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -158,12 +159,34 @@ type (
 		Amount int
 	}
 	hiddenAll struct{ amount int }
+	readsLike struct {
+		readsAlone
+		Amount int
+	}
+	readsLikeText struct {
+		*netip.Addr
+		Amount int
+	}
+	readsNeither struct {
+		readsAlone
+		readsOther
+		Amount int
+	}
+	readsDeep struct{ Lines []readsLike }
 	plain     struct{ Amount int }
 	commented struct {
 		ID      string `idempotency:"key"`
 		Comment string `idempotency:"-"`
 	}
 )
+
+// readsAlone reads itself, and nothing beside it.
+type readsAlone struct{ Who string }
+
+type readsOther readsAlone
+
+func (*readsOther) UnmarshalJSON([]byte) error { return nil }
+func (*readsAlone) UnmarshalJSON([]byte) error { return nil }
 
 func (r *readsAll) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &r.Comment) }
 
@@ -211,6 +234,14 @@ func TestJSON_WrongRequestStructsAreFoundAtConstruction(t *testing.T) {
 		{"keys that are structs", typed[readsKeys](), `JSON: readsKeys.By: the keys of the map are idemhttp_test.plain, and JSON reads strings, integers, and types with an UnmarshalText`},
 		{"a member with nothing exported", typed[readsHidden](), `JSON: readsHidden.Money: JSON reads nothing into a struct { cents int }: export its fields, give it an UnmarshalJSON, or leave it out by json:"-"`},
 		{"nothing exported", typed[hiddenAll](), `JSON: hiddenAll: JSON reads nothing into a idemhttp_test.hiddenAll: export its fields, give it an UnmarshalJSON, or leave it out by json:"-"`},
+		{"a method of what it embeds", typed[readsLike](), `JSON: readsLike: idemhttp_test.readsLike has its UnmarshalJSON from what it embeds, and its other fields are not read: give the embedded field a name`},
+		{"a text of what it embeds, by pointer", typed[*readsLikeText](), `JSON: readsLikeText: idemhttp_test.readsLikeText has its UnmarshalText from what it embeds, and its other fields are not read: give the embedded field a name`},
+		{"a method of what it embeds, below", typed[readsDeep](), `JSON: readsDeep.Lines: idemhttp_test.readsLike has its UnmarshalJSON from what it embeds, and its other fields are not read: give the embedded field a name`},
+		{
+			"two embedded that read themselves", typed[readsNeither](),
+			"JSON: readsNeither.readsAlone: idemhttp_test.readsAlone reads its own JSON, which it cannot where it is embedded: give the field a name\n" +
+				"readsNeither.readsOther: idemhttp_test.readsOther reads its own JSON, which it cannot where it is embedded: give the field a name",
+		},
 		{"an answer that has no JSON form", idemhttp.JSON(func(context.Context, plain) (chan int, error) { return nil, nil }), `JSON: chan int: a chan has no JSON form`},
 		{"no name", typed[placeless](), `JSON: placeless.ID: path:"": the name is empty`},
 		{"from path and body", typed[pathInBody](), `JSON: pathInBody.ID: path:"id": the body could set it, too: say json:"-"`},

@@ -33,6 +33,19 @@ type (
 		Text   map[string]*readsText
 		Number json.Number
 	}
+	readsDeclared struct {
+		readsAlone
+		Amount int
+	}
+	readsValue struct {
+		readsAlone
+		into *int
+	}
+	readsGeneric[T any] struct {
+		readsAlone
+		Of T
+	}
+	readsOne  struct{ readsAlone }
 	readsLess struct {
 		sync.Mutex
 		Done   chan int    `json:"-"`
@@ -42,12 +55,15 @@ type (
 	}
 )
 
-func (*readsOwn) UnmarshalJSON([]byte) error  { return nil }
-func (*readsText) UnmarshalText([]byte) error { return nil }
+func (*readsOwn) UnmarshalJSON([]byte) error        { return nil }
+func (*readsDeclared) UnmarshalJSON([]byte) error   { return nil }
+func (readsValue) UnmarshalJSON([]byte) error       { return nil }
+func (*readsGeneric[T]) UnmarshalJSON([]byte) error { return nil }
+func (*readsText) UnmarshalText([]byte) error       { return nil }
 
 func TestJSON_WhatJSONReadsIsAccepted(t *testing.T) {
 	t.Parallel()
-	_, _, _ = readsOwn{done: nil}, readsText{chosen: nil}, &readsLess{notify: nil}
+	_, _, _, _ = readsOwn{done: nil}, readsText{chosen: nil}, &readsLess{notify: nil}, readsValue{into: nil}
 	tests := []struct {
 		name    string
 		handler http.Handler
@@ -57,6 +73,10 @@ func TestJSON_WhatJSONReadsIsAccepted(t *testing.T) {
 		{"what JSON leaves out", typed[*readsLess]()},
 		{"a type that contains itself", typed[chained]()},
 		{"a type that reads itself", typed[readsOwn]()},
+		{"a type that reads itself and what it embeds", typed[readsDeclared]()},
+		{"a type that reads itself by value", typed[struct{ V readsValue }]()},
+		{"a type of types that reads itself", typed[readsGeneric[int]]()},
+		{"a struct of one that reads itself", typed[readsOne]()},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
