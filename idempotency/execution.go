@@ -79,8 +79,9 @@ func (x *execution) replay(reply store.Reply) (Result, error) {
 		return Result{}, x.refuse(ErrReplayDenied, 0, err)
 	}
 	if reply.Answer.Omitted != store.BodyKept {
+		answer := reply.Answer // a copy, so that replies of replays need not be on the heap
 		err := x.refuse(ErrResultUnavailable, 0, nil)
-		err.Answer = &reply.Answer
+		err.Answer = &answer
 		return Result{}, err
 	}
 	return Result{

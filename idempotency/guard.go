@@ -36,6 +36,8 @@ type Guard struct {
 	check    *checker
 	plans    plans // of the inputs of functions
 
+	deadlines *deadlines // of calls to the store
+
 	mu         sync.Mutex
 	operations map[string]*Operation
 }
@@ -63,6 +65,7 @@ func New(st store.Store, opts ...Option) (*Guard, error) {
 		hooks:      gate.New(),
 		operations: make(map[string]*Operation),
 	}
+	g.deadlines = &deadlines{limit: o.storeTimeout}
 	g.inFlight, g.crowds = newInFlight(o.limits), newCrowds(g, o.limits.Waiters)
 	g.endings, g.releases = newFinisher(g.apply), newFinisher(g.apply)
 	g.watchdog, err = lease.New(lease.Config[store.Renewal]{
@@ -206,14 +209,18 @@ func (g *Guard) Shutdown(ctx context.Context) error {
 // A store that panics is taken as one that could not say: some calls are made on
 // goroutines of the guard, where a panic would end the process.
 func (g *Guard) apply(ctx context.Context, id store.ID, event store.Event) (store.Reply, error) {
-	return g.applyWithin(ctx, g.opts.storeTimeout, id, event)
+	return g.send(g.deadlines.within(ctx), id, event)
 }
 
 func (g *Guard) applyWithin(
 	ctx context.Context, limit time.Duration, id store.ID, event store.Event,
-) (reply store.Reply, err error) {
+) (store.Reply, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
+	return g.send(ctx, id, event)
+}
+
+func (g *Guard) send(ctx context.Context, id store.ID, event store.Event) (reply store.Reply, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			g.opts.logger.Error("idempotency: the store panicked", "event", event.Name(), "panic", p, "stack", string(debug.Stack()))

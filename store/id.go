@@ -36,7 +36,7 @@ func NewScopeDigest(scope string) ScopeDigest {
 }
 
 func digest(parts ...string) [sha256.Size]byte {
-	var buf []byte
+	buf := make([]byte, 0, 512) // nearly all fit, and need no memory of their own
 	for _, part := range parts {
 		buf = binary.BigEndian.AppendUint64(buf, uint64(len(part)))
 		buf = append(buf, part...)

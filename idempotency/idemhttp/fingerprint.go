@@ -74,12 +74,13 @@ func newFingerprinter(policy idempotency.Policy, keyHeaders []string) (fingerpri
 
 // configurationOf digests a configuration: lists in another order are the same.
 func configurationOf(name string, lists ...[]string) []byte {
-	f := frames{hash: sha256.New()}
+	var f frames
 	f.add(name)
 	for _, list := range lists {
 		f.addList(slices.Compact(slices.Sorted(slices.Values(list))))
 	}
-	return f.hash.Sum(nil)
+	sum := sha256.Sum256(f.buf)
+	return sum[:]
 }
 
 // by returns the algorithm of that name, so that a request can be compared with
@@ -128,7 +129,7 @@ func (f fingerprinter) of(r *http.Request, body []byte) store.Fingerprint {
 	if f.algorithm == store.NoFingerprint {
 		return store.Fingerprint{Algorithm: f.algorithm}
 	}
-	h := frames{hash: sha256.New()}
+	h := frames{make([]byte, 0, framesSize)}
 	h.add(r.Method)
 	h.add(r.URL.EscapedPath())
 	h.addQuery(r.URL.RawQuery)
@@ -139,18 +140,17 @@ func (f fingerprinter) of(r *http.Request, body []byte) store.Fingerprint {
 	if f.canonical {
 		form, sum := f.canonicalSum(r, body)
 		h.add(form)
-		h.add(string(sum[:]))
+		h.addSum(sum)
 	} else {
-		sum := sha256.Sum256(body)
-		h.add(string(sum[:]))
+		h.addSum(sha256.Sum256(body))
 	}
-	f.addConfigured(h, r)
-	return store.Fingerprint{Algorithm: f.algorithm, Sum: [sha256.Size]byte(h.hash.Sum(nil))}
+	f.addConfigured(&h, r)
+	return store.Fingerprint{Algorithm: f.algorithm, Sum: sha256.Sum256(h.buf)}
 }
 
 // addConfigured adds what the configuration asks for, and the configuration
 // itself: two that have the same name by accident never make equal sums.
-func (f fingerprinter) addConfigured(h frames, r *http.Request) {
+func (f fingerprinter) addConfigured(h *frames, r *http.Request) {
 	if f.configuration == nil {
 		return
 	}

@@ -1,8 +1,8 @@
 package idemhttp
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
-	"hash"
 	"maps"
 	"mime"
 	"net/url"
@@ -10,8 +10,11 @@ import (
 	"strings"
 )
 
-// frames feeds length-prefixed parts to a hash.
-type frames struct{ hash hash.Hash }
+// frames gathers length-prefixed parts, to be hashed.
+type frames struct{ buf []byte }
+
+// framesSize is room for the parts of nearly all requests.
+const framesSize = 512
 
 // Tags that keep the forms of a part apart.
 const (
@@ -20,23 +23,32 @@ const (
 	asCanonical = "canonical"
 )
 
-func (f frames) add(part string) {
-	var length [8]byte
-	binary.BigEndian.PutUint64(length[:], uint64(len(part)))
-	f.hash.Write(length[:])
-	_, _ = f.hash.Write([]byte(part)) // a hash takes everything
+func (f *frames) add(part string) {
+	f.addCount(len(part))
+	f.buf = append(f.buf, part...)
 }
 
-func (f frames) addList(parts []string) {
-	var count [8]byte
-	binary.BigEndian.PutUint64(count[:], uint64(len(parts)))
-	f.hash.Write(count[:])
+func (f *frames) addSum(sum [sha256.Size]byte) {
+	f.addCount(len(sum))
+	f.buf = append(f.buf, sum[:]...)
+}
+
+func (f *frames) addList(parts []string) {
+	f.addCount(len(parts))
 	for _, part := range parts {
 		f.add(part)
 	}
 }
 
-func (f frames) addQuery(raw string) {
+func (f *frames) addCount(n int) { f.buf = binary.BigEndian.AppendUint64(f.buf, uint64(n)) }
+
+func (f *frames) addQuery(raw string) {
+	if raw == "" {
+		f.add(asParsed)
+		f.addCount(1) // the one pair that splitting makes of nothing
+		f.add("")
+		return
+	}
 	if _, err := url.ParseQuery(raw); err != nil {
 		f.add(asSent)
 		f.add(raw)
@@ -57,7 +69,7 @@ func queryName(pair string) string {
 	return decoded
 }
 
-func (f frames) addMediaType(values []string) {
+func (f *frames) addMediaType(values []string) {
 	mediaType, params, ok := parseMediaType(values)
 	if !ok {
 		f.add(asSent)
@@ -66,16 +78,38 @@ func (f frames) addMediaType(values []string) {
 	}
 	f.add(asParsed)
 	f.add(mediaType)
-	list := make([]string, 0, 2*len(params))
-	for _, name := range slices.Sorted(maps.Keys(params)) {
-		list = append(list, name, params[name])
+	f.addCount(2 * len(params))
+	if len(params) == 0 {
+		return
 	}
-	f.addList(list)
+	for _, name := range slices.Sorted(maps.Keys(params)) {
+		f.add(name)
+		f.add(params[name])
+	}
+}
+
+// isPlainMediaType reports whether parsing a media type would give back the same and
+// no parameters. It is so for most requests, and parsing costs more than it looks.
+func isPlainMediaType(value string) bool {
+	slash := false
+	for i, c := range []byte(value) {
+		switch {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '+', c == '.':
+		case c == '/' && !slash && 0 < i && i < len(value)-1:
+			slash = true
+		default:
+			return false
+		}
+	}
+	return slash
 }
 
 func parseMediaType(values []string) (string, map[string]string, bool) {
 	if len(values) != 1 {
 		return "", nil, false
+	}
+	if isPlainMediaType(values[0]) {
+		return values[0], nil, true
 	}
 	mediaType, params, err := mime.ParseMediaType(values[0])
 	return mediaType, params, err == nil
