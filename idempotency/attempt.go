@@ -136,7 +136,7 @@ func (a *attempt) runHandler(ctx context.Context) Answer {
 			_, _ = a.finish(ctx, a.failure()) // what the store does not take goes on in the background
 		}
 	}()
-	answer := a.handler.run(ctx)
+	answer := a.handler.Handle(ctx)
 	returned = true
 	return answer
 }

@@ -46,7 +46,7 @@ func (x *execution) bind(bound store.Fingerprint) store.Fingerprint {
 func (x *execution) claim(ctx context.Context) told {
 	t := x.ask(ctx)
 	if t.err == nil && t.reply.Verdict == store.OtherAlgorithm {
-		if bound, known := x.call.fingerprintBy(t.reply.Algorithm); known {
+		if bound, known := x.handler.FingerprintBy(t.reply.Algorithm); known {
 			x.bound = x.bind(bound)
 			t = x.ask(ctx)
 		}
@@ -118,7 +118,7 @@ func (x *execution) unclaimed(ctx context.Context, t told) (Result, error) {
 	hctx, stop := x.handlerContext(ctx)
 	defer stop()
 	x.op.warnUnprotected(cause)
-	return Result{Outcome: Unprotected, Answer: x.handler.run(withoutAttempt(hctx))}, nil
+	return Result{Outcome: Unprotected, Answer: x.handler.Handle(withoutAttempt(hctx))}, nil
 }
 
 // restOf is a second, unless the store knows how long it will refuse.

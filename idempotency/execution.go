@@ -14,7 +14,7 @@ type execution struct {
 	guard   *Guard
 	policy  *Policy // as it was when the execution began
 	call    Call
-	handler handler
+	handler Handler
 
 	id       store.ID
 	scope    store.ScopeDigest
@@ -28,15 +28,6 @@ type execution struct {
 	ending   string
 	omitted  store.Omission
 }
-
-// handler is what a transport or a function runs.
-type handler interface {
-	run(ctx context.Context) Answer
-}
-
-type handlerFunc func(context.Context) Answer
-
-func (h handlerFunc) run(ctx context.Context) Answer { return h(ctx) }
 
 func (x *execution) protect(ctx context.Context) (Result, error) {
 	if err := x.guard.check.refuses(); err != nil {
@@ -138,7 +129,7 @@ func (x *execution) report(ctx context.Context, result Result, err error) {
 		Err:       err,
 		Shadow:    x.shadowed,
 	}
-	if x.id != (store.ID{}) {
+	if x.id != (store.ID{}) && x.guard.opts.trace.Finished != nil { // nobody else reads it
 		f.ID = x.id.Short()
 	}
 	if refused, ok := errors.AsType[*Error](err); ok {

@@ -90,7 +90,7 @@ func (c *invocation) nested(ctx context.Context, outer *attempt) (Result, error)
 }
 
 func (c *invocation) execute(ctx context.Context, op *Operation, call Call) (Result, error) {
-	result, err := op.executeBy(ctx, call, c)
+	result, err := op.ExecuteHandler(ctx, call, c)
 	switch {
 	case err != nil:
 		return result, err
@@ -100,8 +100,8 @@ func (c *invocation) execute(ctx context.Context, op *Operation, call Call) (Res
 	return result, c.err
 }
 
-// run calls the function and says what its answer means.
-func (c *invocation) run(ctx context.Context) Answer {
+// Handle implements [Handler]: it calls the function and says what its answer means.
+func (c *invocation) Handle(ctx context.Context) Answer {
 	c.err = c.body.call(withoutKey(ctx))
 	switch {
 	case c.policy.Key == KeyOff: // nobody asks what it means
@@ -149,7 +149,6 @@ func (c *invocation) request(ctx context.Context) (Call, error) {
 	if c.plan == nil {
 		return call, nil
 	}
-	call.binder = c
 	if c.policy.Fingerprint == FingerprintOff {
 		return call, nil
 	}
@@ -160,8 +159,11 @@ func (c *invocation) request(ctx context.Context) (Call, error) {
 	return call, nil
 }
 
-// boundBy implements [binder].
-func (c *invocation) boundBy(algorithm string) (store.Fingerprint, bool) {
+// FingerprintBy implements [Handler].
+func (c *invocation) FingerprintBy(algorithm string) (store.Fingerprint, bool) {
+	if c.plan == nil || c.policy.Fingerprint == FingerprintOff {
+		return store.Fingerprint{}, false
+	}
 	return c.plan.BoundBy(c.input, algorithm)
 }
 

@@ -85,8 +85,8 @@ type Call struct {
 	// FingerprintBy computes the fingerprint by another algorithm, for a record
 	// that was made by a process with another configuration. False if it does
 	// not know the algorithm. May be nil.
+	// [Operation.ExecuteHandler] asks its handler instead.
 	FingerprintBy func(algorithm string) (store.Fingerprint, bool)
-	binder        binder // as FingerprintBy, of a function: it needs no closure
 	// MayReplay is asked before a recorded answer is given to this caller. An
 	// error keeps it from them with [ErrReplayDenied]; the record stays as it is.
 	// May be nil.
@@ -102,23 +102,6 @@ type Call struct {
 	// the client has made by itself; 0 if it says nothing. It is reported, and
 	// decides nothing: what a duplicate is, the record knows.
 	Retry int
-}
-
-// binder computes fingerprints by the algorithms that records name.
-type binder interface {
-	boundBy(algorithm string) (store.Fingerprint, bool)
-}
-
-// fingerprintBy is false if nobody knows the algorithm.
-func (c *Call) fingerprintBy(algorithm string) (store.Fingerprint, bool) {
-	switch {
-	case c.binder != nil:
-		return c.binder.boundBy(algorithm)
-	case c.FingerprintBy != nil:
-		return c.FingerprintBy(algorithm)
-	default:
-		return store.Fingerprint{}, false
-	}
 }
 
 // Recorded describes a recorded answer that a caller is about to get.
@@ -169,11 +152,16 @@ func (o *Operation) Execute(
 	if run == nil || ctx == nil {
 		return Result{}, errors.New("idempotency: Execute: the handler or the context is nil")
 	}
-	return o.Current().executeBy(ctx, call, handlerFunc(run))
+	return o.ExecuteHandler(ctx, call, functions{run, call.FingerprintBy})
 }
 
-// executeBy is Execute under a policy that does not change.
-func (o *Operation) executeBy(ctx context.Context, call Call, handler handler) (Result, error) {
+// ExecuteHandler is [Operation.Execute] for transports that keep what belongs to
+// one request in one value: it saves them the closures. The handler must not be nil.
+func (o *Operation) ExecuteHandler(ctx context.Context, call Call, handler Handler) (Result, error) {
+	if handler == nil || ctx == nil {
+		return Result{}, errors.New("idempotency: ExecuteHandler: the handler or the context is nil")
+	}
+	o = o.Current()
 	x := &execution{op: o, guard: o.guard, policy: o.fixed, call: call, handler: handler, began: time.Now()}
 	switch x.policy.Key {
 	case KeyOff:

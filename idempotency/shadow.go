@@ -14,7 +14,7 @@ var errImpatient = fmt.Errorf("%w: no answer in the time that a request in shado
 // off runs the handler of an operation that is switched off.
 func (x *execution) off(ctx context.Context) (result Result) {
 	defer func() { x.report(ctx, result, nil) }()
-	return Result{Outcome: Unprotected, Answer: x.handler.run(withoutAttempt(ctx))}
+	return Result{Outcome: Unprotected, Answer: x.handler.Handle(withoutAttempt(ctx))}
 }
 
 // shadow does all that is done for a protected request, with three differences:
@@ -23,24 +23,32 @@ func (x *execution) off(ctx context.Context) (result Result) {
 // after all. What would have been is reported.
 func (x *execution) shadow(ctx context.Context) Result {
 	var (
-		ran    bool
-		answer Answer
-		would  Result
-		err    error
+		would Result
+		err   error
 	)
 	x.shadowed = true
 	defer func() { x.report(ctx, would, err) }()
-	handler := x.handler
-	x.handler = handlerFunc(func(ctx context.Context) Answer {
-		ran = true
-		answer = handler.run(ctx)
-		return answer
-	})
+	handler := &watched{Handler: x.handler}
+	x.handler = handler
 	would, err = x.enter(ctx)
-	if !ran {
-		answer = handler.run(withoutAttempt(ctx))
+	if !handler.ran {
+		_ = handler.Handle(withoutAttempt(ctx))
 	}
-	return Result{Outcome: Unprotected, Answer: answer}
+	return Result{Outcome: Unprotected, Answer: handler.answer}
+}
+
+// watched is a handler that knows what it answered.
+type watched struct {
+	Handler
+	ran    bool
+	answer Answer
+}
+
+// Handle implements [Handler].
+func (w *watched) Handle(ctx context.Context) Answer {
+	w.ran = true
+	w.answer = w.Handler.Handle(ctx)
+	return w.answer
 }
 
 // applyInShadow asks the store on another goroutine, because not every client

@@ -87,11 +87,14 @@ func (a answer) encodeMeta() []byte {
 // accepted answer, encode gives back the same bytes. The body is not copied.
 //
 // Errors: errUnknownCodec, errCorruptAnswer.
-func decodeAnswer(recorded store.Answer) (answer, error) {
+func decodeAnswer(recorded store.Answer) (answer, error) { return decodeAnswerInto(nil, recorded) }
+
+// decodeAnswerInto puts the header fields where there is room for them, if there is.
+func decodeAnswerInto(room []field, recorded store.Answer) (answer, error) {
 	if recorded.Codec != answerCodec {
 		return answer{}, fmt.Errorf("%w %q", errUnknownCodec, recorded.Codec)
 	}
-	a := answer{body: recorded.Body, omitted: recorded.Omitted}
+	a := answer{header: room[:0], body: recorded.Body, omitted: recorded.Omitted}
 	if err := a.readMeta(recorded.Meta); err != nil {
 		return answer{}, fmt.Errorf("%w: %w", errCorruptAnswer, err)
 	}

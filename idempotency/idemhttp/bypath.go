@@ -105,10 +105,3 @@ type partFunc func(*http.Request) string
 func noParts(*http.Request) string { return "" }
 
 func partByPath(r *http.Request) string { return r.Method + " " + r.URL.EscapedPath() }
-
-// in makes two parts of one operation two mounts: a handler may call another
-// path below the same router.
-func (m mount) in(part string) mount {
-	m.operation += "\x00" + part
-	return m
-}

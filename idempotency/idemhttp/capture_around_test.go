@@ -48,7 +48,7 @@ func TestReplayWithoutBodyIsRefused(t *testing.T) {
 	t.Parallel()
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("POST", "/", nil)
-	err := writeReplay(w, r, answer{status: 201, header: []field{{"Etag", "1"}}, omitted: store.BodyTooLarge})
+	err := writeReplay(w, r, answer{status: 201, header: []field{{"Etag", "1"}}, omitted: store.BodyTooLarge}, new(fieldLines))
 	require.ErrorIs(t, err, errNoBody)
 	assert.Empty(t, w.Header(), "nothing is written")
 }
@@ -190,7 +190,7 @@ func TestR11_CompressionOutsideServesEveryClient(t *testing.T) {
 				if recorded.Codec != "" {
 					a, err := decodeAnswer(recorded)
 					assert.NoError(t, err)
-					assert.NoError(t, writeReplay(w, r, a))
+					assert.NoError(t, writeReplay(w, r, a, new(fieldLines)))
 					return
 				}
 				c := newCapture(w, bufferResponse, 1<<20)
@@ -232,7 +232,7 @@ func TestR12_CompressionInsideIsReplayedWithItsCoding(t *testing.T) {
 	})
 	w := httptest.NewRecorder()
 	w.Header().Set("Vary", "Origin")
-	require.NoError(t, writeReplay(w, httptest.NewRequest("POST", "/", nil), a))
+	require.NoError(t, writeReplay(w, httptest.NewRequest("POST", "/", nil), a, new(fieldLines)))
 	assert.Equal(t, "gzip", w.Header().Get("Content-Encoding"))
 	assert.Equal(t, []string{"Accept-Encoding", "Origin"}, w.Header()["Vary"])
 	assert.Nil(t, w.Header()["Content-Type"], "nothing is guessed from compressed bytes")

@@ -338,7 +338,7 @@ func TestZ9_ClientErrorsAreReturned(t *testing.T) {
 	t.Run("while replaying", func(t *testing.T) {
 		t.Parallel()
 		r := httptest.NewRequest("POST", "/", nil)
-		err := writeReplay(failing{httptest.NewRecorder()}, r, answer{status: 200, body: []byte("x")})
+		err := writeReplay(failing{httptest.NewRecorder()}, r, answer{status: 200, body: []byte("x")}, new(fieldLines))
 		assert.ErrorIs(t, err, errGone)
 	})
 }

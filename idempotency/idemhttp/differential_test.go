@@ -116,7 +116,7 @@ func (b *bench) replay(w http.ResponseWriter, r *http.Request) {
 	defer b.mu.Unlock()
 	a, err := decodeAnswer(b.recorded)
 	if err == nil {
-		err = writeReplay(w, r, a)
+		err = writeReplay(w, r, a, new(fieldLines))
 	}
 	if err != nil {
 		b.log = []string{err.Error()}

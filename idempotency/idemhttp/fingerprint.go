@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/reprise-go/reprise/idempotency"
 	"github.com/reprise-go/reprise/store"
@@ -74,12 +73,11 @@ func newFingerprinter(policy idempotency.Policy, keyHeaders []string) (fingerpri
 
 // configurationOf digests a configuration: lists in another order are the same.
 func configurationOf(name string, lists ...[]string) []byte {
-	var f frames
-	f.add(name)
+	f := frames(nil).add(name)
 	for _, list := range lists {
-		f.addList(slices.Compact(slices.Sorted(slices.Values(list))))
+		f = f.addList(slices.Compact(slices.Sorted(slices.Values(list))))
 	}
-	sum := sha256.Sum256(f.buf)
+	sum := sha256.Sum256(f)
 	return sum[:]
 }
 
@@ -129,36 +127,32 @@ func (f fingerprinter) of(r *http.Request, body []byte) store.Fingerprint {
 	if f.algorithm == store.NoFingerprint {
 		return store.Fingerprint{Algorithm: f.algorithm}
 	}
-	h := frames{make([]byte, 0, framesSize)}
-	h.add(r.Method)
-	h.add(r.URL.EscapedPath())
-	h.addQuery(r.URL.RawQuery)
+	h := make(frames, 0, framesSize).add(r.Method).add(r.URL.EscapedPath()).addQuery(r.URL.RawQuery)
 	if !f.typed {
-		h.addMediaType(r.Header.Values("Content-Type"))
-		h.addList(contentCodings(r.Header.Values("Content-Encoding")))
+		h = h.addMediaType(r.Header.Values("Content-Type"))
+		h = h.addList(contentCodings(r.Header.Values("Content-Encoding")))
 	}
 	if f.canonical {
 		form, sum := f.canonicalSum(r, body)
-		h.add(form)
-		h.addSum(sum)
+		h = h.add(form).addSum(sum)
 	} else {
-		h.addSum(sha256.Sum256(body))
+		h = h.addSum(sha256.Sum256(body))
 	}
-	f.addConfigured(&h, r)
-	return store.Fingerprint{Algorithm: f.algorithm, Sum: sha256.Sum256(h.buf)}
+	h = f.addConfigured(h, r)
+	return store.Fingerprint{Algorithm: f.algorithm, Sum: sha256.Sum256(h)}
 }
 
 // addConfigured adds what the configuration asks for, and the configuration
 // itself: two that have the same name by accident never make equal sums.
-func (f fingerprinter) addConfigured(h *frames, r *http.Request) {
+func (f fingerprinter) addConfigured(h frames, r *http.Request) frames {
 	if f.configuration == nil {
-		return
+		return h
 	}
-	h.add(string(f.configuration))
+	h = h.add(string(f.configuration))
 	for _, name := range f.headers {
-		h.add(name)
-		h.addList(headerLines(r, name))
+		h = h.add(name).addList(headerLines(r, name))
 	}
+	return h
 }
 
 // headerLines returns the lines of a request field; net/http keeps the host
@@ -198,39 +192,31 @@ func isJSON(h http.Header) bool {
 	return mediaType == "application/json" || strings.HasSuffix(mediaType, "+json")
 }
 
-// requestFingerprints computes the fingerprints of one request, each once and
-// when it is asked for. Safe for concurrent use.
-type requestFingerprints struct {
-	own     fingerprinter
+// fingerprints computes those of one request, each once and when it is asked for.
+type fingerprints struct {
+	own     *fingerprinter
 	request *http.Request
 	body    []byte // only read
 
-	mu    sync.Mutex
-	known map[string]store.Fingerprint
+	known []store.Fingerprint // nearly always one
+	first [1]store.Fingerprint
 }
 
-func (f fingerprinter) request(r *http.Request, body []byte) *requestFingerprints {
-	return &requestFingerprints{own: f, request: r, body: body, known: make(map[string]store.Fingerprint)}
-}
-
-// by has the form of [idempotency.Call].FingerprintBy.
-func (f *requestFingerprints) by(algorithm string) (store.Fingerprint, bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	bound, known := f.known[algorithm]
-	if !known {
-		bound, known = f.compute(algorithm)
+// by is what [idempotency.Call].FingerprintBy is for.
+func (f *fingerprints) by(algorithm string) (store.Fingerprint, bool) {
+	for _, known := range f.known {
+		if known.Algorithm == algorithm {
+			return known, true
+		}
 	}
-	if known {
-		f.known[algorithm] = bound
-	}
-	return bound, known
-}
-
-func (f *requestFingerprints) compute(algorithm string) (store.Fingerprint, bool) {
 	compute, ok := f.own.by(algorithm)
 	if !ok {
 		return store.Fingerprint{}, false
 	}
-	return compute.of(f.request, f.body), true
+	computed := compute.of(f.request, f.body)
+	if f.known == nil {
+		f.known = f.first[:0]
+	}
+	f.known = append(f.known, computed)
+	return computed, true
 }

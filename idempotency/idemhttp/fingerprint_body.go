@@ -25,6 +25,9 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil, nil
 	}
+	if 0 < r.ContentLength && r.ContentLength <= atOnce {
+		return readAnnounced(r)
+	}
 	// MaxBytesReader also tells the server not to keep a connection on which
 	// the rest of an oversized body is still to come.
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
@@ -35,4 +38,26 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 		return nil, fmt.Errorf("%w: %w", errBodyUnreadable, err)
 	}
 	return body, nil
+}
+
+// atOnce is the longest body that memory is set aside for because a client
+// announces it.
+const atOnce = 64 << 10
+
+// readAnnounced reads a body of a length that is announced, and is within the limit.
+// A longer one, which net/http does not let through, ends one byte later.
+func readAnnounced(r *http.Request) ([]byte, error) {
+	body := make([]byte, r.ContentLength+1)
+	read := 0
+	for read < len(body) {
+		n, err := r.Body.Read(body[read:])
+		read += n
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errBodyUnreadable, err)
+		}
+	}
+	return body[:read:read], nil
 }

@@ -121,7 +121,7 @@ func TestF23_ARouteKnowsTheSimpleAlgorithmsAndItsOwn(t *testing.T) {
 		{}, jsonPolicy(nil, nil), jsonPolicy(nil, []string{"/a"}), {Fingerprint: idempotency.FingerprintOff},
 	} {
 		own := newTestFingerprinter(t, policy)
-		known := own.request(r, body)
+		known := fingerprints{own: &own, request: r, body: body}
 		for _, algorithm := range []fingerprinter{
 			own, {algorithm: "http/1"}, {algorithm: "none"}, newTestFingerprinter(t, jsonPolicy(nil, nil)),
 		} {
@@ -136,7 +136,7 @@ func TestF23_ARouteKnowsTheSimpleAlgorithmsAndItsOwn(t *testing.T) {
 			assert.False(t, ok, "%s by %s", name, own.algorithm)
 		}
 	}
-	none, _ := excluding.request(r, body).by("none")
+	none, _ := (&fingerprints{own: &excluding, request: r, body: body}).by("none")
 	assert.Zero(t, none.Sum, "the key alone binds")
 }
 

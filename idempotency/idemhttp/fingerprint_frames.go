@@ -11,7 +11,7 @@ import (
 )
 
 // frames gathers length-prefixed parts, to be hashed.
-type frames struct{ buf []byte }
+type frames []byte
 
 // framesSize is room for the parts of nearly all requests.
 const framesSize = 512
@@ -23,43 +23,32 @@ const (
 	asCanonical = "canonical"
 )
 
-func (f *frames) add(part string) {
-	f.addCount(len(part))
-	f.buf = append(f.buf, part...)
-}
+func (f frames) add(part string) frames { return append(f.count(len(part)), part...) }
 
-func (f *frames) addSum(sum [sha256.Size]byte) {
-	f.addCount(len(sum))
-	f.buf = append(f.buf, sum[:]...)
-}
+func (f frames) addSum(sum [sha256.Size]byte) frames { return append(f.count(len(sum)), sum[:]...) }
 
-func (f *frames) addList(parts []string) {
-	f.addCount(len(parts))
+func (f frames) addList(parts []string) frames {
+	f = f.count(len(parts))
 	for _, part := range parts {
-		f.add(part)
+		f = f.add(part)
 	}
+	return f
 }
 
-func (f *frames) addCount(n int) { f.buf = binary.BigEndian.AppendUint64(f.buf, uint64(n)) }
+func (f frames) count(n int) frames { return binary.BigEndian.AppendUint64(f, uint64(n)) }
 
-func (f *frames) addQuery(raw string) {
+func (f frames) addQuery(raw string) frames {
 	if raw == "" {
-		f.add(asParsed)
-		f.addCount(1) // the one pair that splitting makes of nothing
-		f.add("")
-		return
+		return f.add(asParsed).count(1).add("") // the one pair that splitting makes of nothing
 	}
 	if _, err := url.ParseQuery(raw); err != nil {
-		f.add(asSent)
-		f.add(raw)
-		return
+		return f.add(asSent).add(raw)
 	}
 	pairs := strings.Split(raw, "&")
 	slices.SortStableFunc(pairs, func(a, b string) int {
 		return strings.Compare(queryName(a), queryName(b))
 	})
-	f.add(asParsed)
-	f.addList(pairs)
+	return f.add(asParsed).addList(pairs)
 }
 
 // queryName returns the decoded name of a pair that is known to parse.
@@ -69,23 +58,19 @@ func queryName(pair string) string {
 	return decoded
 }
 
-func (f *frames) addMediaType(values []string) {
+func (f frames) addMediaType(values []string) frames {
 	mediaType, params, ok := parseMediaType(values)
 	if !ok {
-		f.add(asSent)
-		f.addList(values)
-		return
+		return f.add(asSent).addList(values)
 	}
-	f.add(asParsed)
-	f.add(mediaType)
-	f.addCount(2 * len(params))
+	f = f.add(asParsed).add(mediaType).count(2 * len(params))
 	if len(params) == 0 {
-		return
+		return f
 	}
 	for _, name := range slices.Sorted(maps.Keys(params)) {
-		f.add(name)
-		f.add(params[name])
+		f = f.add(name).add(params[name])
 	}
+	return f
 }
 
 // isPlainMediaType reports whether parsing a media type would give back the same and

@@ -2,8 +2,6 @@ package idemhttp
 
 import (
 	"context"
-	"net/http"
-	"strings"
 )
 
 // mount remembers that a request is protected already, so that a middleware
@@ -11,34 +9,35 @@ import (
 // A handler that calls another route in the same process, or sends another key,
 // is none of that.
 type mount struct {
-	m                            *Middleware
-	operation, method, path, key string
+	m                                  *Middleware
+	operation, part, method, path, key string
 }
 
 type mountKey struct{}
 
-func (rt *route) mount(r *http.Request, key string) mount {
-	return mount{m: rt.m, operation: rt.op.Name(), method: r.Method, path: r.URL.Path, key: key}
+// outerMount is what the request of a context has come through.
+func outerMount(ctx context.Context) (mount, bool) {
+	outer, ok := ctx.Value(mountKey{}).(mount)
+	return outer, ok
 }
 
 func (m mount) enter(ctx context.Context) context.Context {
 	return context.WithValue(ctx, mountKey{}, m)
 }
 
-// around reports whether the request of ctx is inside the same mount: the same
-// operation, or another one for the same request.
-func (m mount) around(ctx context.Context) bool {
-	outer, ok := ctx.Value(mountKey{}).(mount)
-	if !ok || outer.m.guard != m.m.guard || outer.key != m.key {
+// inside reports whether a request is in an outer mount already: that of the same
+// part of an operation, or another one for the same request.
+func (m mount) inside(outer mount) bool {
+	if outer.m.guard != m.m.guard || outer.key != m.key {
 		return false
 	}
-	return outer.operation == m.operation || outer.method == m.method && outer.path == m.path
+	return outer.operation == m.operation && outer.part == m.part ||
+		outer.method == m.method && outer.path == m.path
 }
 
 // tellOuter logs a mistake by the middleware that a request has come through.
 func tellOuter(ctx context.Context, what string) {
-	if outer, ok := ctx.Value(mountKey{}).(mount); ok {
-		operation, _, _ := strings.Cut(outer.operation, "\x00") // no part: a path is the client's
-		outer.m.tell("operation " + operation + ": " + what)
+	if outer, ok := outerMount(ctx); ok { // its part stays out: a path is the client's
+		outer.m.tell("operation " + outer.operation + ": " + what)
 	}
 }

@@ -18,12 +18,12 @@ var errNoBody = errors.New("answer has no body")
 // union of both. Marks are the caller's, to be set before.
 //
 // Errors: errNoBody, with nothing written; else the client's write error.
-func writeReplay(w http.ResponseWriter, r *http.Request, a answer) error {
+func writeReplay(w http.ResponseWriter, r *http.Request, a answer, l *fieldLines) error {
 	if a.omitted != store.BodyKept {
 		return errNoBody
 	}
 	h := w.Header()
-	replaceFields(h, a.header)
+	replaceFields(h, a.header, l)
 	fixRecordedType(h, a)
 	if r.ProtoAtLeast(1, 1) && r.Method != http.MethodHead {
 		declareTrailers(h, a.trailer)
@@ -37,13 +37,13 @@ func writeReplay(w http.ResponseWriter, r *http.Request, a answer) error {
 	return err
 }
 
-func replaceFields(h http.Header, fields []field) {
+func replaceFields(h http.Header, fields []field, l *fieldLines) {
 	outerVary := h.Values("Vary")
 	for _, f := range fields {
 		h.Del(f.name)
 	}
 	for _, f := range fields {
-		h[f.name] = append(h[f.name], f.value)
+		l.add(h, f.name, f.value)
 	}
 	if len(h.Values("Vary")) == 0 {
 		return

@@ -47,11 +47,17 @@ func (rt *route) newCapture(ctx context.Context, w http.ResponseWriter, r *http.
 // prepare sets the mark headers of an answer to a keyed request, and keeps
 // shared caches away from it.
 func (rt *route) prepare(h http.Header, r *http.Request, mark string) {
+	rt.prepareWith(new(fieldLines), h, r, mark)
+}
+
+func (x *exchange) prepare(h http.Header, mark string) { x.rt.prepareWith(&x.lines, h, x.r, mark) }
+
+func (rt *route) prepareWith(l *fieldLines, h http.Header, r *http.Request, mark string) {
 	h.Del(headerReplayed) // a handler may have passed on another service's marks
 	h.Del(headerRecordedAt)
-	h.Set(headerStatus, mark)
+	l.set(h, headerStatus, mark)
 	if _, set := h["Cache-Control"]; !set {
-		h.Set("Cache-Control", "no-store")
+		l.set(h, "Cache-Control", "no-store")
 	}
 	if rt.m.opts.exposeMarks && r.Header.Get("Origin") != "" {
 		h.Add("Access-Control-Expose-Headers",
@@ -60,7 +66,8 @@ func (rt *route) prepare(h http.Header, r *http.Request, mark string) {
 }
 
 // respond sends what the engine decided.
-func (rt *route) respond(w http.ResponseWriter, r *http.Request, c *capture, result idempotency.Result, err error) {
+func (x *exchange) respond(result idempotency.Result, err error) {
+	rt, w, r, c := x.rt, x.w, x.r, x.capture
 	refused, isRefused := errors.AsType[*idempotency.Error](err)
 	executed := !isRefused && result.Outcome != idempotency.Replayed
 	switch {
@@ -69,7 +76,7 @@ func (rt *route) respond(w http.ResponseWriter, r *http.Request, c *capture, res
 		return
 	case executed:
 		// A client that hung up gets the replay when it comes back.
-		_ = c.send(func(h http.Header) { rt.prepare(h, r, executedMark(result)) })
+		_ = c.send(func(h http.Header) { x.prepare(h, executedMark(result)) })
 		return
 	case c != nil:
 		c.withdraw() // it ran, and another's answer stands
@@ -78,7 +85,7 @@ func (rt *route) respond(w http.ResponseWriter, r *http.Request, c *capture, res
 		rt.refuse(w, r, refused)
 		return
 	}
-	rt.replay(w, r, result)
+	x.replay(result)
 }
 
 func executedMark(result idempotency.Result) string {
@@ -91,17 +98,18 @@ func executedMark(result idempotency.Result) string {
 	return markUnrecorded
 }
 
-func (rt *route) replay(w http.ResponseWriter, r *http.Request, result idempotency.Result) {
-	a, err := decodeAnswer(result.Answer.Answer)
+func (x *exchange) replay(result idempotency.Result) {
+	rt, w, r := x.rt, x.w, x.r
+	a, err := decodeAnswerInto(x.recorded[:0], result.Answer.Answer)
 	if err != nil {
 		rt.refuse(w, r, rt.op.Reject(r.Context(), undecodable(err), err))
 		return
 	}
 	h := w.Header()
-	rt.prepare(h, r, markReplayed)
-	h.Set(headerReplayed, "true")
-	h.Set(headerRecordedAt, result.RecordedAt.UTC().Format(time.RFC3339))
-	_ = writeReplay(w, r, a) // a client that hung up asks again
+	x.prepare(h, markReplayed)
+	x.lines.set(h, headerReplayed, "true")
+	x.lines.set(h, headerRecordedAt, result.RecordedAt.UTC().Format(time.RFC3339))
+	_ = writeReplay(w, r, a, &x.lines) // a client that hung up asks again
 }
 
 // undecodable tells an answer of another transport or a newer version, which is

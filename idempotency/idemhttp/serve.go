@@ -1,11 +1,8 @@
 package idemhttp
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 
@@ -43,25 +40,26 @@ func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rt.shadow(w, r)
 		return
 	}
-	body := &requestBody{w: w, r: r, limit: rt.policy.MaxRequestBody}
-	request, ok := rt.decode(w, r, body)
-	if !ok {
+	x := rt.exchange(w, r, r)
+	var ok bool
+	if x.request, ok = rt.decode(w, r, &x.body); !ok {
 		return
 	}
-	key, err := rt.keyOf(request, body)
+	var err error
+	x.key, err = rt.keyOf(x.request, &x.body)
 	if errors.Is(err, keysyntax.ErrNone) && rt.policy.Key == idempotency.KeyOptional {
-		rt.unkeyed(w, body)
+		rt.unkeyed(w, &x.body)
 		return
 	}
 	if err != nil {
 		rt.refuse(w, r, rt.op.Reject(r.Context(), keyCode(err), err))
 		return
 	}
-	if rt.mount(r, key).in(rt.part(r)).around(r.Context()) {
+	if x.mountedTwice() {
 		rt.misplaced(w, r, "middleware mounted twice around operation "+rt.op.Name())
 		return
 	}
-	rt.protect(w, r, key, body, request)
+	x.protect()
 }
 
 // now returns the route under the policy that is in force: all that is decided
@@ -186,36 +184,6 @@ func keyCode(err error) idempotency.Code {
 	}
 }
 
-// protect asks the engine. The body comes first: the scope function may look at
-// a form in it, and its digest is part of the claim.
-func (rt *route) protect(w http.ResponseWriter, r *http.Request, key string, unread *requestBody, request typedRequest) {
-	body, ok := rt.load(w, r, unread)
-	if !ok {
-		return
-	}
-	scope, err := rt.scope(r, body, request)
-	if err != nil || scope == "" {
-		rt.refuse(w, r, rt.op.Reject(r.Context(), idempotency.ErrScopeMissing, err))
-		return
-	}
-	call := rt.call(r, scope, key, body, request)
-	var c *capture
-	result, err := rt.op.Execute(r.Context(), call,
-		func(ctx context.Context) idempotency.Answer {
-			c = rt.newCapture(ctx, w, r)
-			// After a panic, too: what the handler left running must not write
-			// to a response that is over.
-			defer c.finish(rt.recorded)
-			ctx = rt.handing(request, rt.mount(r, key).in(rt.part(r)).enter(ctx))
-			given := withBody(r.WithContext(ctx), body)
-			// Here, and not once the client is answered: the handler has returned.
-			defer discardForm(given, r)
-			rt.next.ServeHTTP(c.Writer(), given)
-			return rt.answer(c)
-		})
-	rt.respond(w, r, c, result, err)
-}
-
 // load reads the body of a request, once. False if it cannot be had, and the
 // request is answered.
 func (rt *route) load(w http.ResponseWriter, r *http.Request, unread *requestBody) ([]byte, bool) {
@@ -232,16 +200,6 @@ func (rt *route) load(w http.ResponseWriter, r *http.Request, unread *requestBod
 	return body, true
 }
 
-func (rt *route) scope(r *http.Request, body []byte, request typedRequest) (string, error) {
-	given := withBody(r.WithContext(r.Context()), body)
-	defer discardForm(given, r)
-	scope, err := rt.m.opts.scope(given)
-	if err != nil || scope == "" {
-		return "", err
-	}
-	return request.scopeWithin(scope)
-}
-
 // bodyWasRead reports whether somebody else has read the body, or some of it,
 // before. It is noticed by the announced length, or by a form that was parsed. A
 // body of unknown length (chunked, or HTTP/2 without a Content-Length) leaves
@@ -250,15 +208,6 @@ func bodyWasRead(r *http.Request, body []byte) bool {
 	announced := r.ContentLength > 0 && int64(len(body)) != r.ContentLength
 	parsed := len(body) == 0 && (len(r.PostForm) > 0 || r.MultipartForm != nil)
 	return announced || parsed
-}
-
-// withBody gives a request, which must be a copy, the body that has been read:
-// whoever reads or parses the copy leaves the original as it came.
-func withBody(r *http.Request, body []byte) *http.Request {
-	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = io.NopCloser(bytes.NewReader(body))
-	}
-	return r
 }
 
 // discardForm removes the temporary files of a form that was parsed from a copy
@@ -275,20 +224,6 @@ func bodyCode(err error) idempotency.Code {
 		return idempotency.ErrBodyTooLarge
 	}
 	return idempotency.ErrBodyUnreadable
-}
-
-// call returns what the engine is to know of a request.
-func (rt *route) call(r *http.Request, scope, key string, body []byte, request typedRequest) idempotency.Call {
-	fingerprints := rt.fingerprinter.request(r, body)
-	own, _ := fingerprints.by(rt.fingerprinter.algorithmFor(request)) // it can always be computed
-	return idempotency.Call{
-		Scope:         scope,
-		Key:           key,
-		Part:          rt.part(r),
-		Fingerprint:   own,
-		FingerprintBy: fingerprints.by,
-		MayReplay:     rt.mayReplay(r, body),
-	}
 }
 
 // answer says what the handler's response means for the record.

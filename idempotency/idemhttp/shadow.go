@@ -19,7 +19,8 @@ var (
 // as it goes, while the engine finds out what would have become of it.
 func (rt *route) shadow(w http.ResponseWriter, r *http.Request) {
 	peeked := &peekedBody{under: r.Body}
-	req, err := rt.rehearse(r, peeked)
+	x := rt.exchange(w, r, peeked.lend(r))
+	call, err := x.rehearse(peeked)
 	if errors.Is(err, errMountedTwice) { // it counts once, outside
 		rt.next.ServeHTTP(w, peeked.give(r, r.Context()))
 		return
@@ -31,56 +32,56 @@ func (rt *route) shadow(w http.ResponseWriter, r *http.Request) {
 		markShadow(c, w)
 		return
 	}
-	var c *capture
-	_, err = rt.op.Execute(r.Context(), req.call, func(ctx context.Context) idempotency.Answer {
-		c = rt.newShadowCapture(w)
-		c.copies = true
-		defer c.finish(rt.recorded) // after a panic, too
-		rt.runInShadow(req.request.enter(req.mount.enter(ctx)), c, r, peeked)
-		return rt.answer(c)
-	})
+	_, err = rt.op.ExecuteHandler(r.Context(), call, shadowed{x, peeked})
 	if err == nil { // there is none in shadow
-		markShadow(c, w)
+		markShadow(x.capture, w)
 	}
 }
 
-// rehearsed is what a request would be executed with.
-type rehearsed struct {
-	call    idempotency.Call
-	mount   mount
-	request typedRequest
+// shadowed is the engine's handler of a request in shadow.
+type shadowed struct {
+	*exchange
+	peeked *peekedBody
 }
 
-// rehearse does what comes before the engine. What is wrong with the request has
-// been reported when it returns.
-func (rt *route) rehearse(r *http.Request, peeked *peekedBody) (req rehearsed, err error) {
-	body := &requestBody{r: peeked.lend(r), limit: rt.policy.MaxRequestBody}
-	req.request, err = rt.read(r, body)
+// Handle implements [idempotency.Handler].
+func (s shadowed) Handle(ctx context.Context) idempotency.Answer {
+	rt := s.rt
+	s.capture = rt.newShadowCapture(s.w)
+	s.capture.copies = true
+	defer s.capture.finish(rt.recorded) // after a panic, too
+	rt.runInShadow(s.request.enter(s.mount().enter(ctx)), s.capture, s.r, s.peeked)
+	return rt.answer(s.capture)
+}
+
+// rehearse does what comes before the engine, which it would be called with then.
+// What is wrong with the request has been reported when it returns.
+func (x *exchange) rehearse(peeked *peekedBody) (none idempotency.Call, err error) {
+	rt, ctx := x.rt, x.r.Context()
+	x.request, err = rt.read(x.r, &x.body)
 	if err != nil {
-		return req, rt.op.Reject(r.Context(), bodyCode(err), err)
+		return none, rt.op.Reject(ctx, bodyCode(err), err)
 	}
-	key, err := rt.keyOf(req.request, body)
+	x.key, err = rt.keyOf(x.request, &x.body)
 	if err != nil {
-		return req, rt.op.Reject(r.Context(), keyCode(err), err)
+		return none, rt.op.Reject(ctx, keyCode(err), err)
 	}
-	req.mount = rt.mount(r, key).in(rt.part(r))
-	if req.mount.around(r.Context()) {
-		return req, errMountedTwice
+	if x.mountedTwice() {
+		return none, errMountedTwice
 	}
-	whole, err := body.load()
-	if err == nil && bodyWasRead(r, whole) {
+	whole, err := x.body.load()
+	if err == nil && bodyWasRead(x.r, whole) {
 		err = errReadOutside
 	}
 	if err != nil {
-		return req, rt.op.Reject(r.Context(), bodyCode(err), err)
+		return none, rt.op.Reject(ctx, bodyCode(err), err)
 	}
 	peeked.whole(whole)
-	scope, err := rt.scope(r, whole, req.request)
+	scope, err := x.scope()
 	if err != nil || scope == "" {
-		return req, rt.op.Reject(r.Context(), idempotency.ErrScopeMissing, err)
+		return none, rt.op.Reject(ctx, idempotency.ErrScopeMissing, err)
 	}
-	req.call = rt.call(r, scope, key, whole, req.request)
-	return req, nil
+	return x.call(scope), nil
 }
 
 func (rt *route) newShadowCapture(w http.ResponseWriter) *capture {

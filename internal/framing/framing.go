@@ -86,11 +86,21 @@ func (r *Reader) Bytes() []byte {
 // Pairs reads a count of at most most, and so many names with their values, and
 // gives each pair to take. On a failure it has given those that came before.
 func (r *Reader) Pairs(most int, take func(name, value string)) {
-	for range r.Number(most) {
-		name, value := r.Bytes(), r.Bytes()
+	n := r.Number(most)
+	if n == 0 {
+		return
+	}
+	text := string(r.rest) // one piece of memory for all of them
+	next := func() string {
+		part := r.Bytes()
+		end := len(text) - len(r.rest)
+		return text[end-len(part) : end]
+	}
+	for range n {
+		name, value := next(), next()
 		if r.failed {
 			return
 		}
-		take(string(name), string(value))
+		take(name, value)
 	}
 }
