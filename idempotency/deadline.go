@@ -20,15 +20,15 @@ const shared = 16
 
 // deadline is a context that ends at a time, for all calls that began since a time.
 type deadline struct {
-	context.Context
-	cancel context.CancelFunc // not called: there may be calls under way, and its timer ends it soon
-	began  time.Time
+	context.Context                    //nolint:containedctx // it is one
+	cancel          context.CancelFunc // not called: there may be calls under way, and its timer ends it soon
+	began           time.Time
 }
 
 // callContext has the values of one context, and ends with another.
 type callContext struct {
-	context.Context // the deadline's
-	values          context.Context
+	context.Context                 //nolint:containedctx // it is one: the deadline's, and
+	values          context.Context //nolint:containedctx // another's values
 }
 
 // Value implements [context.Context].

@@ -53,7 +53,7 @@ func (x *exchange) mountedTwice() bool {
 // a form in it, and its digest is part of the claim.
 func (x *exchange) protect() {
 	rt, ctx := x.rt, x.r.Context()
-	if _, ok := rt.load(x.w, x.r, &x.body); !ok {
+	if !rt.load(x.w, x.r, &x.body) {
 		return
 	}
 	scope, err := x.scope()

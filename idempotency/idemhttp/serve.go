@@ -186,18 +186,18 @@ func keyCode(err error) idempotency.Code {
 
 // load reads the body of a request, once. False if it cannot be had, and the
 // request is answered.
-func (rt *route) load(w http.ResponseWriter, r *http.Request, unread *requestBody) ([]byte, bool) {
+func (rt *route) load(w http.ResponseWriter, r *http.Request, unread *requestBody) bool {
 	body, err := unread.load()
 	if err != nil {
 		rt.refuse(w, r, rt.op.Reject(r.Context(), bodyCode(err), err))
-		return nil, false
+		return false
 	}
 	if bodyWasRead(r, body) {
 		rt.misplaced(w, r, "a middleware outside has read the request body of operation "+rt.op.Name()+
 			", so that it cannot be compared with that of a duplicate")
-		return nil, false
+		return false
 	}
-	return body, true
+	return true
 }
 
 // bodyWasRead reports whether somebody else has read the body, or some of it,

@@ -170,7 +170,7 @@ func (t typedRequest) enter(ctx context.Context) context.Context {
 // False if the request is answered.
 func (rt *route) decode(w http.ResponseWriter, r *http.Request, unread *requestBody) (typedRequest, bool) {
 	if rt.plan != nil {
-		if _, ok := rt.load(w, r, unread); !ok {
+		if !rt.load(w, r, unread) {
 			return typedRequest{}, false
 		}
 	}
