@@ -199,8 +199,7 @@ func typed[Req any](opts ...idemhttp.JSONOption) http.Handler {
 // the same is not served.
 func TestJSON_WrongRequestStructsAreFoundAtConstruction(t *testing.T) {
 	t.Parallel()
-	_, _, _ = hiddenKey{id: ""}, hiddenPath{id: ""}, hiddenAll{amount: 0}
-	_ = readsHidden{Money: struct{ cents int }{cents: 0}}
+	_ = []any{hiddenKey{id: ""}, hiddenPath{id: ""}, hiddenAll{amount: 0}, readsHidden{Money: struct{ cents int }{cents: 0}}}
 	const unset = `no request can set it: JSON leaves the field out, or another has its name, and it has no tag path or query`
 	tests := []struct {
 		name    string

@@ -31,22 +31,9 @@ func (c *readChecker) fail(name, format string, args ...any) {
 }
 
 func (c *readChecker) value(t reflect.Type, name string) {
-	switch t.Kind() {
-	case reflect.Interface:
-		if t.NumMethod() > 0 {
-			c.fail(name, "%v is an interface with methods, and JSON cannot know what to read into it", t)
-		}
-		return
-	case reflect.Chan, reflect.Func, reflect.Complex64, reflect.Complex128, reflect.UnsafePointer:
-		if !readsItself(t) {
-			c.fail(name, `JSON cannot read a %v: leave it out by json:"-"`, t.Kind())
-		}
-		return
-	}
 	if c.seen[t] {
 		return
 	}
-	c.seen[t] = true
 	switch method := readMethod(t); {
 	case method == "":
 		c.parts(t, name)
@@ -58,19 +45,29 @@ func (c *readChecker) value(t reflect.Type, name string) {
 // parts looks at what JSON reads into a type by itself.
 func (c *readChecker) parts(t reflect.Type, name string) {
 	switch t.Kind() {
+	case reflect.Interface:
+		if t.NumMethod() > 0 {
+			c.fail(name, "%v is an interface with methods, and JSON cannot know what to read into it", t)
+		}
+	case reflect.Chan, reflect.Func, reflect.Complex64, reflect.Complex128, reflect.UnsafePointer:
+		c.fail(name, `JSON cannot read a %v: leave it out by json:"-"`, t.Kind())
 	case reflect.Pointer, reflect.Slice, reflect.Array:
+		c.seen[t] = true
 		c.value(t.Elem(), name)
 	case reflect.Map:
+		c.seen[t] = true
 		if !isMapKey(t.Key()) {
 			c.fail(name, "the keys of the map are %v, and JSON reads strings, integers, and types with an UnmarshalText", t.Key())
 		}
 		c.value(t.Elem(), name)
 	case reflect.Struct:
+		c.seen[t] = true
 		if isUnread(t) {
 			c.fail(name, `JSON reads nothing into a %v: export its fields, give it an UnmarshalJSON, or leave it out by json:"-"`, t)
 			return
 		}
 		c.fields(t, name)
+	default:
 	}
 }
 

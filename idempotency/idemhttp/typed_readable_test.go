@@ -63,7 +63,7 @@ func (*readsText) UnmarshalText([]byte) error       { return nil }
 
 func TestJSON_WhatJSONReadsIsAccepted(t *testing.T) {
 	t.Parallel()
-	_, _, _, _ = readsOwn{done: nil}, readsText{chosen: nil}, &readsLess{notify: nil}, readsValue{into: nil}
+	_ = []any{readsOwn{done: nil}, readsText{chosen: nil}, &readsLess{notify: nil}, readsValue{into: nil}}
 	tests := []struct {
 		name    string
 		handler http.Handler
