@@ -47,15 +47,21 @@ func attemptFrom(ctx context.Context) *attempt {
 	return a
 }
 
+// InAttempt reports whether [FromContext] would find something, and costs no
+// allocation.
+func InAttempt(ctx context.Context) bool {
+	a := attemptFrom(ctx)
+	return a != nil && !a.shadowed
+}
+
 // FromContext returns what a handler may know of its attempt. False outside a
 // protected attempt, which one under [KeyShadow] is not to its handler: a duplicate
 // of it would have none of this. No round trip.
 func FromContext(ctx context.Context) (Info, bool) {
-	a := attemptFrom(ctx)
-	if a == nil || a.shadowed {
+	if !InAttempt(ctx) {
 		return Info{}, false
 	}
-	return a.info(), true
+	return attemptFrom(ctx).info(), true
 }
 
 // MarkEffect records that the handler is about to do something that cannot be

@@ -73,7 +73,13 @@ func (a answer) location() string {
 }
 
 func (a answer) encodeMeta() []byte {
-	meta := framing.AppendNumber(nil, a.status)
+	size := 3 * framing.Size(maxFields)
+	for _, fields := range [][]field{a.header, a.trailer} {
+		for _, f := range fields {
+			size += framing.Size(len(f.name)) + framing.Size(len(f.value))
+		}
+	}
+	meta := framing.AppendNumber(make([]byte, 0, size), a.status)
 	for _, fields := range [][]field{a.header, a.trailer} {
 		meta = framing.AppendNumber(meta, len(fields))
 		for _, f := range fields {

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"slices"
 	"strconv"
 	"sync"
 
@@ -69,7 +68,7 @@ type capture struct {
 	// inherited is what outer middleware had set before the handler ran.
 	inherited http.Header
 	// poured are the fields of the client's header that came from handler.
-	poured map[string]struct{}
+	poured []string
 
 	status   int         // the first final one, 0 until then
 	fixed    http.Header // the header at that moment
@@ -107,15 +106,19 @@ type captureFlags struct {
 // newCapture returns a capture over w that keeps at most limit body bytes.
 func newCapture(w http.ResponseWriter, mode captureMode, limit int64) *capture {
 	c := &capture{
-		mode: mode, limit: limit, under: w, handler: w.Header(), inherited: w.Header().Clone(),
+		mode: mode, limit: limit, under: w, handler: w.Header(),
 		declared: -1, sniffable: -1,
 	}
+	if len(c.handler) > 0 {
+		c.inherited = c.handler.Clone()
+	}
 	if mode == bufferResponse {
-		c.handler = make(http.Header, len(c.inherited))
-		c.poured = make(map[string]struct{}, len(c.inherited))
-		for name, values := range c.inherited {
-			c.handler[name] = slices.Clone(values)
-			c.poured[name] = struct{}{}
+		c.handler = c.inherited.Clone()
+		if c.handler == nil {
+			c.handler = make(http.Header)
+		}
+		for name := range c.inherited {
+			c.poured = append(c.poured, name)
 		}
 	}
 	c.writer = c.wrap(w)

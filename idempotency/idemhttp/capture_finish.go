@@ -27,12 +27,12 @@ func (c *capture) finish(names []string) (answer, captureFlags) {
 	if c.hijacked {
 		return c.answer, c.flags
 	}
+	c.fixImplicit()
 	if c.mode == bufferResponse {
 		// A leftover goroutine may hold on to the handler's map, and send reads
 		// the trailers only once the answer is recorded.
-		c.handler = c.handler.Clone()
+		c.handler = trailersOf(c.handler, c.fixed)
 	}
-	c.fixImplicit()
 	if (!c.flows || c.copies) && len(c.body) > 0 {
 		c.fixContentType() // where bytes flowed, the client's header is another map
 	}
@@ -56,6 +56,9 @@ func (c *capture) fixImplicit() {
 		return
 	}
 	mode := c.mode
+	if mode == bufferResponse {
+		c.handler = c.handler.Clone() // for the same reason
+	}
 	c.mode = bufferResponse
 	c.fix(http.StatusOK)
 	c.mode = mode
@@ -87,6 +90,9 @@ func (c *capture) fixContentType() {
 // and the next client may not accept it. The Content-Type always counts as the
 // handler's.
 func (c *capture) own() http.Header {
+	if len(c.inherited) == 0 {
+		return c.fixed
+	}
 	own := maps.Clone(c.fixed)
 	for name, values := range c.inherited {
 		if name != "Content-Type" && slices.Equal(own[name], values) {
@@ -152,14 +158,16 @@ func writeAll(w io.Writer, p []byte) error {
 // a field that outer middleware added in the meantime stays.
 func (c *capture) pour(h http.Header) {
 	client := c.under.Header()
-	for name := range c.poured {
+	for _, name := range c.poured {
 		if _, kept := h[name]; !kept {
 			delete(client, name)
 		}
 	}
 	for name, values := range h {
 		client[name] = slices.Clone(values)
-		c.poured[name] = struct{}{}
+		if !slices.Contains(c.poured, name) {
+			c.poured = append(c.poured, name)
+		}
 	}
 }
 
@@ -219,13 +227,17 @@ func isMark(name string) bool {
 // recordedTrailers returns the trailers, without those that are not safe to send
 // or to keep. Whether a response can have them at all is the server's to say.
 func (c *capture) recordedTrailers() []field {
+	declared := declaredTrailers(c.fixed)
+	if len(declared) == 0 && !hasLateTrailers(c.handler) {
+		return nil
+	}
 	trailers := http.Header{}
 	for key, values := range c.handler {
 		if name, ok := strings.CutPrefix(key, http.TrailerPrefix); ok {
 			addTrailer(trailers, http.CanonicalHeaderKey(name), values)
 		}
 	}
-	for _, name := range declaredTrailers(c.fixed) {
+	for _, name := range declared {
 		addTrailer(trailers, name, c.handler[name])
 	}
 	var fields []field
@@ -233,6 +245,31 @@ func (c *capture) recordedTrailers() []field {
 		fields = appendFields(fields, name, trailers[name])
 	}
 	return fields
+}
+
+// trailersOf returns a copy of what a handler set as trailers; nil if that is none.
+func trailersOf(handler, fixed http.Header) http.Header {
+	declared := declaredTrailers(fixed)
+	if len(declared) == 0 && !hasLateTrailers(handler) {
+		return nil
+	}
+	trailers := make(http.Header)
+	for name, values := range handler {
+		if strings.HasPrefix(name, http.TrailerPrefix) || slices.Contains(declared, name) {
+			trailers[name] = slices.Clone(values)
+		}
+	}
+	return trailers
+}
+
+// hasLateTrailers reports whether there are trailers that nobody declared.
+func hasLateTrailers(h http.Header) bool {
+	for key := range h {
+		if strings.HasPrefix(key, http.TrailerPrefix) {
+			return true
+		}
+	}
+	return false
 }
 
 func addTrailer(trailers http.Header, name string, values []string) {

@@ -14,6 +14,9 @@ import (
 // optional interfaces that w has. What the capture does not intercept goes to w
 // (deadlines, full duplex, push, close notification).
 func (c *capture) wrap(w http.ResponseWriter) http.ResponseWriter {
+	if standard := c.standard(w); standard != nil {
+		return standard
+	}
 	if leaks(w) {
 		return c.sealed(w)
 	}

@@ -128,6 +128,12 @@ func (l *lentRequest) of(r *http.Request, body []byte) *http.Request {
 // memoryBody is a request body in memory.
 type memoryBody struct{ bytes.Reader }
 
+func newMemoryBody(body []byte) *memoryBody {
+	b := new(memoryBody)
+	b.Reset(body)
+	return b
+}
+
 // Close implements [io.Closer].
 func (*memoryBody) Close() error { return nil }
 
@@ -137,7 +143,7 @@ var _ io.ReadCloser = (*memoryBody)(nil)
 // whoever reads or parses the copy leaves the original as it came.
 func withBody(r *http.Request, body []byte) *http.Request {
 	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = io.NopCloser(bytes.NewReader(body))
+		r.Body = newMemoryBody(body)
 	}
 	return r
 }

@@ -38,13 +38,30 @@ func recordedHeaders(route []string) []string {
 // spelling of the map's keys: in the order of names, the lines of one name in
 // the handler's order. So equal headers give equal lists.
 func pickHeaders(h http.Header, names []string) []field {
-	var picked []field
+	if len(h) == 0 {
+		return nil
+	}
+	picked := make([]field, 0, len(h))
+	canonical := allCanonical(h)
 	for _, name := range names {
+		if canonical {
+			picked = appendFields(picked, name, h[name])
+			continue
+		}
 		for _, key := range spellings(h, name) {
 			picked = appendFields(picked, name, h[key])
 		}
 	}
 	return picked
+}
+
+func allCanonical(h http.Header) bool {
+	for key := range h {
+		if http.CanonicalHeaderKey(key) != key {
+			return false
+		}
+	}
+	return true
 }
 
 // spellings returns the keys of h that are name, sorted: a handler that writes

@@ -31,7 +31,7 @@ const (
 // it is recorded says so: at that moment it is not final.
 func (rt *route) newCapture(ctx context.Context, w http.ResponseWriter, r *http.Request) *capture {
 	mark := markUnrecorded
-	if _, protected := idempotency.FromContext(ctx); !protected {
+	if !idempotency.InAttempt(ctx) {
 		mark = markUnprotected
 	}
 	mode := bufferResponse

@@ -182,7 +182,7 @@ func (h *jsonHandler[Req, Resp]) misplaced(r *http.Request) error {
 // hidden reports whether a request that was not given is protected by a middleware
 // that has not seen this handler's tags.
 func (h *jsonHandler[Req, Resp]) hidden(ctx context.Context) bool {
-	_, protected := idempotency.FromContext(ctx)
+	protected := idempotency.InAttempt(ctx)
 	return protected && (h.requests.tags.HasKey() || h.requests.tags.HasScope())
 }
 
