@@ -253,3 +253,23 @@ func TestWithLocker_ALockThatComesTooLateIsGivenBack(t *testing.T) {
 		assert.True(t, l.free(t, id))
 	})
 }
+
+// A locker that does not hear its context may give the lock when nobody waits for it
+// any more: the caller has been promised an answer by then.
+func TestWithLocker_ALateLockOfALockerThatHearsNothingIsGivenBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, l := newBackend(), newLocks()
+		locker := newLocker(t, l)
+		deaf := broken{func() (*lock.Lease, error) {
+			time.Sleep(700 * time.Millisecond)
+			return locker.TryLock(context.WithoutCancel(t.Context()), "whatever")
+		}}
+		op := start(t, b, idempotency.WithLocker(deaf)).operation(t)
+		_, err := op.Execute(t.Context(), call("k"), forbidden(t))
+		refusal(t, err, idempotency.ErrStoreUnavailable)
+		_, rec := b.only(t)
+		assert.True(t, rec.Void)
+		assert.Equal(t, []string{"lock", "unlock"}, l.all())
+	})
+}

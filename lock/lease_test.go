@@ -107,6 +107,25 @@ func TestReleaseFindsOutThatTheLockWasTaken(t *testing.T) {
 	})
 }
 
+// Whoever works on in the lease's context has been told before the backend is, and
+// nothing renews a lock that is being given back.
+func TestLeaseIsOverBeforeTheBackendReleasesIt(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, s *stage, l *lock.Locker) {
+		le := tryLock(t, l, "k")
+		s.will("release", func(ctx context.Context, execute func(context.Context)) error {
+			assert.Equal(t, lock.ErrReleased, context.Cause(le.Context()))
+			assert.False(t, le.Held())
+			before := s.count("renew")
+			time.Sleep(length / 2)
+			assert.Equal(t, before, s.count("renew"))
+			execute(context.WithoutCancel(ctx))
+			return nil
+		})
+		require.NoError(t, le.Release(t.Context()))
+	})
+}
+
 func TestMaximumHoldEndsTheLease(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, s *stage, l *lock.Locker) {

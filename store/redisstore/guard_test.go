@@ -153,6 +153,22 @@ func TestMemoryIsCheckedInTheClaimsRoundTrip(t *testing.T) {
 	newRequest(t).claims(t, s, store.Claimed)
 }
 
+// F37: a server may know the claim and not the check, as when a process without the
+// guard was there first.
+func TestForgottenCheckIsSentAgainF37(t *testing.T) {
+	t.Parallel()
+	s, srv := guarded(t)
+	plain := newStore(t, srv.Client(t, noRepeats))
+	srv.ScriptFlush()
+	newRequest(t).claims(t, plain, store.Claimed)
+	newRequest(t).claims(t, s, store.Claimed)
+	srv.FlushAll()
+	newRequest(t).claims(t, plain, store.Claimed)
+	srv.ScriptFlush()
+	newRequest(t).claims(t, plain, store.Claimed)
+	quarantined(t, s, quarantine)
+}
+
 // F40: a user who may not look at the memory gets nothing started, and Preflight
 // says why.
 func TestGuardWithoutRightsFailsClosedF40(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/reprise-go/reprise/internal/redistest"
@@ -114,4 +115,28 @@ func TestAcknowledgedWritesFollowASlotF18F19(t *testing.T) {
 		require.Contains(t, replicas[0].Keys("*"), key)
 	}
 	require.Zero(t, s.Stats().Unacknowledged)
+}
+
+// F16, F18: a renewal that follows a slot is acknowledged where it arrives.
+func TestRedirectedRenewalIsNotConfirmedByOthersF16F18(t *testing.T) {
+	t.Parallel()
+	c := redistest.StartCluster(t)
+	rdb := c.Client(t, slowReads)
+	s := newStore(t, rdb, redisstore.MinReplicas(1, 250*time.Millisecond))
+	masters := c.Masters()
+	there := onMaster(t, c, masters[1])
+	_, replicas := c.MasterOf(recordKey(redisstore.DefaultNamespace, there.id))
+	r := onMaster(t, c, masters[0])
+	r.claims(t, newStore(t, rdb), store.Claimed)
+	move := c.BeginMigration(recordKey(redisstore.DefaultNamespace, r.id), masters[1])
+	move.MoveKeys()
+	replicas[0].Pause()
+	r.unacknowledged(t, s, r.renew()) // ASK
+	replicas[0].Resume()
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		reply, err := s.Apply(t.Context(), r.id, r.renew())
+		assert.NoError(c, err)
+		assert.Equal(c, store.Done, reply.Verdict)
+	}, 20*time.Second, 10*time.Millisecond)
+	move.Finish()
 }
