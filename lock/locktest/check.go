@@ -14,6 +14,8 @@ const (
 	// does, so a slow machine makes the suite slow and not red.
 	short = 200 * time.Millisecond
 	long  = time.Minute
+	// kept is a lease that a locker has to renew in time, on a slow machine, too.
+	kept = 2 * time.Second
 	// slack is how far a backend's clock may be off, because it counts in
 	// milliseconds or runs beside ours.
 	slack = 50 * time.Millisecond

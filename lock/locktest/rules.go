@@ -228,6 +228,7 @@ func releaseRules() []rule {
 			check: func(c *check) {
 				late, _ := c.claims(lock.Acquired, short)
 				c.lapse()
+				c.releases(late, false)
 				owner, _ := c.claims(lock.Acquired, long)
 				c.releases(owner, true)
 				next, _ := c.claims(lock.Acquired, long)

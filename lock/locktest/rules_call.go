@@ -148,14 +148,14 @@ func lockerRules() []rule {
 			why:  "holders lose their locks while they work",
 			check: func(c *check) {
 				key := freshKey()
-				l := c.locker(lock.LeaseTime(short))
+				l := c.locker(lock.LeaseTime(kept))
 				defer c.close(l)
 				le, err := l.TryLock(c.ctx, key)
 				if err != nil {
 					c.fatalf("TryLock: %v", err)
 				}
-				for range 4 {
-					c.advance(short / 2)
+				for range 10 {
+					c.advance(kept / 8)
 				}
 				if err := context.Cause(le.Context()); err != nil {
 					c.errorf("the lease ended: %v", err)

@@ -54,6 +54,7 @@ func TestReleaseIsRecognisedAfterSeveralSuccessors(t *testing.T) {
 		next.acquires(t, b, lock.Acquired)
 		first.releases(t, b, true)
 		lapsing.releases(t, b, false)
+		never.releases(t, b, false)
 		next.renews(t, b, false)
 		next.releases(t, b, true)
 		first.releases(t, b, true)
