@@ -26,7 +26,11 @@
 //   - The loss of a lease is heard: its context ends, with a cause that wraps
 //     [ErrLost], before the backend can give the lock to another holder, also
 //     while calls of the backend hang. Every lease counts from the moment before
-//     the command was sent, by the monotonic clock.
+//     the command was sent, by the monotonic clock. The exception is a backend that
+//     forgets the lock itself: a Redis that is flushed, restarted without its data,
+//     or replaced by a replica that had not received the lock. It can give the lock to
+//     another holder at once; the last one hears of it at its next renewal, within
+//     about a third of its lease. The fencing token tells the two apart.
 //   - A reply that gets lost is no false [ErrHeld]: every acquisition has an
 //     owner, drawn before the first try, and is recognised when it is sent again.
 //   - A claim whose outcome is not known leaves nothing behind: it is released in

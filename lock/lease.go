@@ -67,7 +67,8 @@ func (le *Lease) renewal() Renewal {
 // Context returns the context of the work that the lock protects. It descends
 // from the one that the lock was taken with, and also ends when the lease is
 // lost, with a cause that wraps [ErrLost], before the backend can give the lock
-// to another holder; and when it is released, with [ErrReleased].
+// to another holder, unless the backend forgot it; and when it is released, with
+// [ErrReleased].
 //
 // It is ended in time as long as this process runs. After a pause of the whole
 // process longer than the lease it is ended late: see [Lease.Held] and

@@ -27,6 +27,7 @@ import (
 	"github.com/reprise-go/reprise/idempotency/idemhttp"
 	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/internal/testpb"
+	"github.com/reprise-go/reprise/store"
 	"github.com/reprise-go/reprise/store/redisstore"
 )
 
@@ -204,4 +205,43 @@ func retryDelay(t *testing.T, err error) time.Duration {
 	}
 	require.Fail(t, "no RetryInfo", "%v", err)
 	return 0
+}
+
+// F12: a route that runs unprotected while the store is down does so in a quarantine;
+// what is still known is replayed there, too.
+func TestStoreDownOpenRunsUnprotectedInAQuarantineF12(t *testing.T) {
+	t.Parallel()
+	s := openShop(t)
+	op, err := s.guard.Operation("open", idempotency.Policy{StoreDown: idempotency.StoreDownOpen})
+	require.NoError(t, err)
+	runs := 0
+	execute := func(key string) idempotency.Result {
+		result, err := op.Execute(t.Context(), idempotency.Call{Scope: "tenant", Key: key},
+			func(ctx context.Context) idempotency.Answer {
+				runs++
+				_, attempt := idempotency.FromContext(ctx)
+				body := fmt.Sprint(runs, attempt)
+				return idempotency.Answer{
+					Class: idempotency.ClassRecord, Answer: store.Answer{Codec: "test", Body: []byte(body)},
+				}
+			})
+		require.NoError(t, err)
+		return result
+	}
+	before := execute("before")
+	s.forget()
+	for i := range 3 {
+		refused := s.store.Stats().Quarantined
+		result := execute(fmt.Sprint("after-", i))
+		require.Equal(t, refused+1, s.store.Stats().Quarantined, "because of that, and not of another failure")
+		assert.Equal(t, idempotency.Unprotected, result.Outcome)
+		assert.False(t, result.Recorded)
+		assert.Equal(t, fmt.Sprint(i+2, false), string(result.Answer.Body))
+
+		again := execute("before")
+		assert.Equal(t, idempotency.Replayed, again.Outcome)
+		assert.Equal(t, before.Answer.Body, again.Answer.Body)
+	}
+	require.NoError(t, s.store.Bless(t.Context()))
+	require.Equal(t, idempotency.Executed, execute("blessed").Outcome)
 }

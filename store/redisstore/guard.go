@@ -34,7 +34,9 @@ const maxQuarantine = 30 * 24 * time.Hour
 // starts the quarantine, for all processes at once, on the server's clock; it
 // survives the restart of every process. Claims that would have started an
 // attempt are then [store.ErrUnavailable] with [ErrQuarantine] and the time left;
-// they leave nothing behind but a claim that is released. Replays of
+// they leave nothing behind but a claim that is released a moment later. A duplicate
+// that comes in that moment finds it, and is told that its operation is in progress
+// (409, to be retried in a second) and not of the quarantine; nothing runs. Replays of
 // what is still known go on, and so do attempts that run. [Store.Bless] ends it.
 // A policy that runs handlers unprotected while the store is down does so in a
 // quarantine, too.
