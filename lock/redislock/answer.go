@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -72,6 +73,8 @@ func (a answer) reply() (lock.Reply, error) {
 	case wordAcquired:
 		return lock.Reply{Verdict: lock.Acquired, Token: lock.Token(n)}, nil
 	case wordHeld:
+		// A damaged record can tell of a lease that no duration holds.
+		n = min(n, math.MaxInt64/int64(time.Microsecond))
 		return lock.Reply{Verdict: lock.Held, Left: time.Duration(n) * time.Microsecond}, nil
 	}
 	return lock.Reply{}, errReply

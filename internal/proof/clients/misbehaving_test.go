@@ -62,14 +62,14 @@ func TestClientsThatSendAgainByThemselvesEndWithOneExecution(t *testing.T) {
 func byStripe(t *testing.T, f *fleet) outcome {
 	t.Helper()
 	client := stripe.NewClient("sk_test_acme", stripe.WithBackends(stripe.NewBackendsWithConfig(&stripe.BackendConfig{
-		URL:               stripe.String(f.URL),
+		URL:               new(f.URL),
 		HTTPClient:        &http.Client{Transport: base(t), Timeout: patience},
 		MaxNetworkRetries: stripe.Int64(4),
-		EnableTelemetry:   stripe.Bool(false),
+		EnableTelemetry:   new(bool),
 		LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull},
 	})))
 	charge, err := client.V1Charges.Create(t.Context(), &stripe.ChargeCreateParams{
-		Amount: stripe.Int64(1999), Currency: stripe.String("eur"),
+		Amount: stripe.Int64(1999), Currency: new("eur"),
 	})
 	require.NoError(t, err)
 	assert.EqualValues(t, 1999, charge.Amount)
@@ -117,7 +117,9 @@ func read(t *testing.T, resp *http.Response) outcome {
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
-	var charge struct{ ID string }
+	var charge struct {
+		ID string `json:"id"`
+	}
 	require.NoError(t, json.Unmarshal(body, &charge), "%s", body)
 	return outcome{resp.StatusCode, resp.Header.Get("Idempotency-Status"), charge.ID}
 }
