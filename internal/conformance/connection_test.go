@@ -141,7 +141,7 @@ func TestZ6_WriteDeadlineInterruptsTheAnswerAndNotTheRecord(t *testing.T) {
 	}
 }
 
-func TestZ7_HijackIsRefusedWhileTheAnswerIsRecorded(t *testing.T) {
+func TestZ7_F56_HijackIsRefusedWhileTheAnswerIsRecorded(t *testing.T) {
 	t.Parallel()
 	var touched atomic.Bool
 	s := newService(t, setup{handler: func(w http.ResponseWriter, _ *http.Request) {

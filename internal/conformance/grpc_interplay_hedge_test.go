@@ -14,7 +14,7 @@ import (
 
 // grpc-go has no hedging of its own. What a server sees of it, concurrent calls
 // under one key that count their predecessors, is made here.
-func TestG8_HedgesOnOneServerOrTwoAreOneExecution(t *testing.T) {
+func TestG8_F87_HedgesOnOneServerOrTwoAreOneExecution(t *testing.T) {
 	t.Parallel()
 	for name, servers := range map[string]int{"one server": 1, "two servers on one Redis": 2} {
 		t.Run(name, func(t *testing.T) {

@@ -41,7 +41,7 @@ func everyKind(t *testing.T) *testpb.Order {
 	}
 }
 
-func TestG13_MetadataOfTheHandlerIsReplayed(t *testing.T) {
+func TestG13_F86_MetadataOfTheHandlerIsReplayed(t *testing.T) {
 	t.Parallel()
 	raw := string([]byte{0, 1, 0xff})
 	s := newGRPC(t, grpcSetup{
@@ -122,7 +122,7 @@ func (s *grpcService) many(ctx context.Context, key string, batch *testpb.Batch)
 	return receipts, got
 }
 
-func TestG18_StreamsAreReplayedInOrderWithTheirStatus(t *testing.T) {
+func TestG18_F86_StreamsAreReplayedInOrderWithTheirStatus(t *testing.T) {
 	t.Parallel()
 	three := &testpb.Batch{Orders: []*testpb.Order{{Amount: 1}, {Amount: 2}, {Amount: 3}}}
 	for name, end := range map[string]error{"OK": nil, "declined": status.Error(codes.FailedPrecondition, "declined")} {

@@ -151,7 +151,7 @@ func TestG4_TheRequestOfAStreamThatIsNotProtectedReachesItsHandler(t *testing.T)
 	}
 }
 
-func TestG18_ClientStreamsRunUnprotected(t *testing.T) {
+func TestG18_F86_ClientStreamsRunUnprotected(t *testing.T) {
 	t.Parallel()
 	for name, said := range map[string]idempotency.OperationOption{
 		"off": idemgrpc.Off(), "pass": idempotency.Policy{Stream: idempotency.StreamPass},

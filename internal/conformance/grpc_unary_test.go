@@ -40,7 +40,7 @@ func TestG1_TheSameMessageTwice(t *testing.T) {
 
 const uuid = "5f0c6f5e-9d8b-4b6e-9c70-5b2d9c4f1a7e"
 
-func TestG2_G3_G4_G5_WhereTheKeyIs(t *testing.T) {
+func TestG2_G3_G4_G5_F86_WhereTheKeyIs(t *testing.T) {
 	t.Parallel()
 	upper := strings.ToUpper(uuid)
 	other := "6" + uuid[1:]
@@ -306,7 +306,7 @@ func TestG24_PanicAndGoexitAreUnknown(t *testing.T) {
 	}
 }
 
-func TestG15_ACallerWhoCancels(t *testing.T) {
+func TestG15_F86_ACallerWhoCancels(t *testing.T) {
 	t.Parallel()
 	create, started, goOn := grpcHolding(t)
 	outside := make(chan context.Context, 2)

@@ -72,7 +72,7 @@ func die(t *testing.T, url string, c call) <-chan error {
 	return failed
 }
 
-func TestL2_L3_L4_KilledInMidHandler(t *testing.T) {
+func TestL2_L3_L4_F03_KilledInMidHandler(t *testing.T) {
 	t.Parallel()
 	const lease, work = time.Second, 700 * time.Millisecond
 	tests := []struct {
@@ -116,7 +116,7 @@ func TestL2_L3_L4_KilledInMidHandler(t *testing.T) {
 }
 
 // The ledger shows what the record cannot: the effect has happened.
-func TestL6_KilledAfterTheEffectAndBeforeTheRecord(t *testing.T) {
+func TestL6_F04_KilledAfterTheEffectAndBeforeTheRecord(t *testing.T) {
 	t.Parallel()
 	loadScripts(t, shared.Server(t))
 	for orphan, effects := range map[string]int{"refuse": 1, "rerun-unmarked": 1, "rerun": 2} {
@@ -146,7 +146,7 @@ func TestL6_KilledAfterTheEffectAndBeforeTheRecord(t *testing.T) {
 	}
 }
 
-func TestL7_KilledAfterTheRecordAndBeforeTheAnswer(t *testing.T) {
+func TestL7_F05_KilledAfterTheRecordAndBeforeTheAnswer(t *testing.T) {
 	t.Parallel()
 	loadScripts(t, shared.Server(t))
 	f := newFleet(t, "-lease", "3s", "-orphan", "refuse")
@@ -164,7 +164,7 @@ func TestL7_KilledAfterTheRecordAndBeforeTheAnswer(t *testing.T) {
 	assert.Contains(t, second.Body, list[0].Payment)
 }
 
-func TestL8_L10_PausedOwnerThatFinishesLateGivesTheHeirsAnswer(t *testing.T) {
+func TestL8_L10_F08_PausedOwnerThatFinishesLateGivesTheHeirsAnswer(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, "-lease", "800ms", "-orphan", "rerun")
 	c := pay(newKey(), "tok_stubborn_1500ms")
@@ -186,7 +186,7 @@ func TestL8_L10_PausedOwnerThatFinishesLateGivesTheHeirsAnswer(t *testing.T) {
 	assert.Contains(t, second.Body, list[0].Payment)
 }
 
-func TestL8_PausedOwnerIsCancelledAndItsReleaseRefused(t *testing.T) {
+func TestL8_F08_PausedOwnerIsCancelledAndItsReleaseRefused(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, "-lease", "800ms", "-orphan", "rerun", "-log", "json")
 	c := pay(newKey(), "tok_slow_2500ms")

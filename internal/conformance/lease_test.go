@@ -109,7 +109,7 @@ func TestL12_OneFailedRenewalIsTriedAgain(t *testing.T) {
 	}
 }
 
-func TestL13_HandlerIsCancelledBeforeItsLeaseCanHaveLapsed(t *testing.T) {
+func TestL13_F21_HandlerIsCancelledBeforeItsLeaseCanHaveLapsed(t *testing.T) {
 	t.Parallel()
 	const lease = time.Second
 	for name, cut := range map[string]func(*faultproxy.Proxy){
@@ -179,7 +179,7 @@ func TestL14_WatchdogServesNewClaimsAfterAnOutage(t *testing.T) {
 	<-old
 }
 
-func TestL15_HangingHandlerIsGivenUpAtTheMaximumHold(t *testing.T) {
+func TestL15_F54_HangingHandlerIsGivenUpAtTheMaximumHold(t *testing.T) {
 	t.Parallel()
 	const lease, hold = 300 * time.Millisecond, 700 * time.Millisecond
 	tests := []struct {

@@ -189,7 +189,7 @@ func TestL10_AnswerOfADeposedOwner(t *testing.T) {
 
 // The store keeps its own time. Here it is an hour off from the nodes', which
 // is all that a node with a wrong clock can see of it.
-func TestL18_NodeAnHourOffTheStoresClock(t *testing.T) {
+func TestL18_F59_NodeAnHourOffTheStoresClock(t *testing.T) {
 	t.Parallel()
 	const lease = 400 * time.Millisecond
 	for name, off := range map[string]time.Duration{"behind": time.Hour, "ahead": -time.Hour} {

@@ -99,7 +99,7 @@ func TestHandlerMayCallAnotherProtectedRoute(t *testing.T) {
 	assert.Equal(t, 1, s.Runs())
 }
 
-func TestP6_DrainLetsRunningOnesFinishAndNothingNewIn(t *testing.T) {
+func TestP6_F10_DrainLetsRunningOnesFinishAndNothingNewIn(t *testing.T) {
 	t.Parallel()
 	handler, started, goOn := blocking(t)
 	s := newService(t, setup{
@@ -155,7 +155,7 @@ func TestP7_DrainDeadlineCancelsWhatStillRuns(t *testing.T) {
 	assert.Zero(t, next.Runs())
 }
 
-func TestP8_RecordsOfOtherVersions(t *testing.T) {
+func TestP8_F43_RecordsOfOtherVersions(t *testing.T) {
 	t.Parallel()
 	ns := namespaceOf(t)
 	rdb := shared.Server(t).Client(t)
@@ -176,7 +176,7 @@ func TestP8_RecordsOfOtherVersions(t *testing.T) {
 	assert.Equal(t, 1, s.Runs())
 }
 
-func TestP9_ChangedPolicyAppliesToNewClaims(t *testing.T) {
+func TestP9_F89_ChangedPolicyAppliesToNewClaims(t *testing.T) {
 	t.Parallel()
 	srv := shared.Server(t)
 	rdb := srv.Client(t)

@@ -84,8 +84,14 @@ func TestF85_LengthBesideChunksIsNotBelieved(t *testing.T) {
 // raw sends a request whose framing is given.
 func raw(t *testing.T, s *service, key, framing string) (status int, body string) {
 	t.Helper()
+	return rawRequest(t, s, fmt.Sprintf("POST /orders HTTP/1.1\r\nHost: x\r\nIdempotency-Key: %s\r\n%s", key, framing))
+}
+
+// rawRequest sends a request as it is written here.
+func rawRequest(t *testing.T, s *service, request string) (status int, body string) {
+	t.Helper()
 	conn := dial(t, s)
-	_, err := fmt.Fprintf(conn, "POST /orders HTTP/1.1\r\nHost: x\r\nIdempotency-Key: %s\r\n%s", key, framing)
+	_, err := io.WriteString(conn, request)
 	require.NoError(t, err)
 	require.NoError(t, conn.SetReadDeadline(time.Now().Add(10*time.Second)))
 	answers := bufio.NewReader(conn)

@@ -68,7 +68,7 @@ func TestZ2_BodyShorterThanDeclaredIsNeverReplayed(t *testing.T) {
 	assert.Equal(t, 1, s.Runs())
 }
 
-func TestZ8_ClientThatHangsUpInMidHandlerGetsTheReplay(t *testing.T) {
+func TestZ8_F51_ClientThatHangsUpInMidHandlerGetsTheReplay(t *testing.T) {
 	t.Parallel()
 	handler, started, goOn := blocking(t)
 	s := newService(t, setup{handler: handler})

@@ -241,7 +241,7 @@ func leftover(w http.ResponseWriter, header http.Header) (panicked any) {
 	panic(err)
 }
 
-func TestZ10_GoroutineThatOutlivesTheHandlerChangesNothing(t *testing.T) {
+func TestZ10_F55_GoroutineThatOutlivesTheHandlerChangesNothing(t *testing.T) {
 	t.Parallel()
 	for _, version := range versions() {
 		for _, stream := range []idempotency.StreamRule{idempotency.StreamBuffer, idempotency.StreamPass} {

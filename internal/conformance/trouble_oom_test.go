@@ -32,7 +32,7 @@ func fill(t *testing.T, rdb *redis.Client) {
 	}
 }
 
-func TestS13_FullRedisRefusesClaimsAndStillTakesEndingsAndReplays(t *testing.T) {
+func TestS13_F32_F33_FullRedisRefusesClaimsAndStillTakesEndingsAndReplays(t *testing.T) {
 	t.Parallel()
 	srv := redistest.Start(t, redistest.MaxMemory("12mb", "noeviction"))
 	rdb := srv.Client(t)
@@ -100,7 +100,7 @@ func TestS13_FullRedisRefusesClaimsAndStillTakesEndingsAndReplays(t *testing.T) 
 	})
 }
 
-func TestS13_ReadOnlyServerIsUnavailableForClaimsOnly(t *testing.T) {
+func TestS13_F35_F39_ReadOnlyServerIsUnavailableForClaimsOnly(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name        string
@@ -159,7 +159,7 @@ func TestS13_ReadOnlyServerIsUnavailableForClaimsOnly(t *testing.T) {
 	}
 }
 
-func TestS13_LoadingServerIsUnavailable(t *testing.T) {
+func TestS13_F36_LoadingServerIsUnavailable(t *testing.T) {
 	t.Parallel()
 	srv := redistest.Start(t, redistest.AOF(), redistest.Args(
 		"--appendfsync", "no", "--auto-aof-rewrite-percentage", "0", "--key-load-delay", "300"))

@@ -87,7 +87,7 @@ func TestS2_OpenPolicyRunsUnprotectedAndSaysSo(t *testing.T) {
 	})
 }
 
-func TestS3_S6_HangingRedisIsGivenUpWithinTheStoresTimeout(t *testing.T) {
+func TestS3_S6_F13_HangingRedisIsGivenUpWithinTheStoresTimeout(t *testing.T) {
 	t.Parallel()
 	const timeout = 250 * time.Millisecond
 	srv := redistest.Start(t)
@@ -227,7 +227,7 @@ func TestS6_DuplicateWhoseReadFailsIsRefused(t *testing.T) {
 	assert.Equal(t, 1, n.Runs())
 }
 
-func TestS8_EvictionPolicyIsAFinding(t *testing.T) {
+func TestS8_F34_EvictionPolicyIsAFinding(t *testing.T) {
 	t.Parallel()
 	srv := redistest.Start(t, redistest.MaxMemory("100mb", "allkeys-lru"))
 	log := new(lockedBuffer)
@@ -251,7 +251,7 @@ func TestS8_EvictionPolicyIsAFinding(t *testing.T) {
 	}
 }
 
-func TestS9_FlushedWhileTheHandlerRuns(t *testing.T) {
+func TestS9_F14_FlushedWhileTheHandlerRuns(t *testing.T) {
 	t.Parallel()
 	srv := redistest.Start(t)
 	handler, started, goOn := blocking(t)
@@ -271,7 +271,7 @@ func TestS9_FlushedWhileTheHandlerRuns(t *testing.T) {
 	assert.Equal(t, 1, n.Runs())
 }
 
-func TestS10_ForgottenScriptsAreLoadedAgain(t *testing.T) {
+func TestS10_F37_ForgottenScriptsAreLoadedAgain(t *testing.T) {
 	t.Parallel()
 	for name, forget := range map[string]func(*redistest.Server){
 		"script flush": (*redistest.Server).ScriptFlush,

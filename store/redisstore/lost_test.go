@@ -47,7 +47,7 @@ func TestOwnClaimIsFoundByAskingAgainF23(t *testing.T) {
 }
 
 // F24, F25, F26, F27: whatever ends or confirms an attempt can be sent again.
-func TestLostRepliesLeaveTheFirstExecutionInPlaceF25(t *testing.T) {
+func TestLostRepliesLeaveTheFirstExecutionInPlaceF24F25F26F27(t *testing.T) {
 	t.Parallel()
 	small, large := answerOf("small"), bodyOf(64<<10)
 	tests := []struct {
@@ -131,7 +131,7 @@ func TestLatePacketsAreHarmlessF28(t *testing.T) {
 
 // F13, F22: a server that does not answer ends a call at the caller's deadline,
 // not at the client's timeouts, and the reason is recognisable.
-func TestDeadlineEndsACallToASilentServerF13(t *testing.T) {
+func TestDeadlineEndsACallToASilentServerF13F22(t *testing.T) {
 	t.Parallel()
 	s, _, srv := proxied(t)
 	warm(t, s)
