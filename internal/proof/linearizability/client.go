@@ -50,6 +50,7 @@ func (c *client) act(ctx context.Context, h *history) error {
 		know = &holding{}
 		c.holding[h] = know
 	}
+	c.begin()
 	if c.rng.IntN(12) == 0 {
 		return c.look(ctx, h)
 	}
@@ -155,7 +156,8 @@ func (c *client) send(ctx context.Context, h *history, know *holding, event stor
 		return fmt.Errorf("%s: %w", event.Name(), err)
 	}
 	if errors.Is(err, store.ErrNotExecuted) {
-		return nil // the model would have to know that it was not: it does
+		c.unsent() // the model would have to know that it was not: it does
+		return nil
 	}
 	if err != nil {
 		h.silence(c.number, call, in)

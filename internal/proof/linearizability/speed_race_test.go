@@ -6,5 +6,5 @@ const (
 	// slowness is how much longer everything takes with the race detector.
 	slowness = 3
 	// defaultOperations is how many operations a profile has.
-	defaultOperations = 12_000
+	defaultOperations = 8_000
 )

@@ -6,5 +6,5 @@ const (
 	// slowness is how much longer everything takes without the race detector.
 	slowness = 1
 	// defaultOperations is how many operations a profile has.
-	defaultOperations = 20_000
+	defaultOperations = 13_000
 )

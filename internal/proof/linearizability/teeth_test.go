@@ -17,8 +17,18 @@ import (
 	"github.com/reprise-go/reprise/store"
 )
 
-// scripts is where the store keeps its scripts.
-const scripts = "../../../store/redisstore/lua/"
+// library is how scripts are put together.
+type library struct {
+	folder string
+	// text returns a script, given what reads a file of the folder.
+	text func(read func(name string) string, name string) string
+}
+
+// storeScripts are those of redisstore: each is sent after record.
+var storeScripts = library{
+	folder: "../../../store/redisstore/lua/",
+	text:   func(read func(string) string, name string) string { return read("record") + read(name) },
+}
 
 // rounds of 2,000 operations are enough to find anything.
 const rounds = 10
@@ -62,7 +72,7 @@ func TestHistoriesOfBrokenCoresAreRefused(t *testing.T) {
 			seed, operations := uint64(0), 0
 			for len(findings) == 0 && seed < rounds {
 				seed++
-				p := profile{seed: seed, trouble: loseReplies(0.05, seed), wrap: test.wrap, edits: test.edits}
+				p := profile{seed: seed, trouble: loseReplies(0.05), wrap: test.wrap, edits: test.edits}
 				h := p.run(t, 2000)
 				operations += h.Operations()
 				findings = h.Check(2, judging)
@@ -101,11 +111,11 @@ type rewriter struct {
 	hashes map[string]string // by the right hash
 }
 
-func newRewriter(t *testing.T, edits []edit) *rewriter {
+func newRewriter(t *testing.T, scripts library, edits []edit) *rewriter {
 	t.Helper()
 	r := &rewriter{texts: map[string]string{}, hashes: map[string]string{}}
 	for _, e := range edits {
-		right := source(t, "record") + source(t, e.script)
+		right := scripts.text(func(name string) string { return source(t, scripts, name) }, e.script)
 		require.Equal(t, 1, strings.Count(right, e.passage), "%q in %s.lua", e.passage, e.script)
 		wrong := strings.Replace(right, e.passage, e.instead, 1)
 		r.texts[right], r.hashes[hash(right)] = wrong, hash(wrong)
@@ -113,10 +123,9 @@ func newRewriter(t *testing.T, edits []edit) *rewriter {
 	return r
 }
 
-// source reads a file of the store's scripts. Each script is sent after record.
-func source(t *testing.T, name string) string {
+func source(t *testing.T, scripts library, name string) string {
 	t.Helper()
-	data, err := os.ReadFile(scripts + name + ".lua")
+	data, err := os.ReadFile(scripts.folder + name + ".lua")
 	require.NoError(t, err)
 	return string(data)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/reprise-go/reprise/store"
@@ -28,6 +29,22 @@ type Workload struct {
 	Timeout time.Duration
 	// Seed draws what is sent. The order in which it meets is the machine's.
 	Seed uint64
+	// Gate, if there is one, is taken and given back before each call: whoever
+	// holds it holds the clients up.
+	Gate sync.Locker
+	// Sent, if there is one, counts the calls.
+	Sent *atomic.Int64
+}
+
+// begin is called before each call.
+func (w Workload) begin() {
+	if w.Sent != nil {
+		w.Sent.Add(1)
+	}
+	if w.Gate != nil {
+		w.Gate.Lock()
+		w.Gate.Unlock() //nolint:staticcheck // to pass is all
+	}
 }
 
 // Histories are what a workload saw.
@@ -106,6 +123,13 @@ func (r *workloadRun) next(pick int) *history {
 		r.open[i] = r.fresh()
 	}
 	return r.open[i]
+}
+
+// unsent gives back what was counted for a call that surely was not executed.
+func (r *workloadRun) unsent() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sent--
 }
 
 func (r *workloadRun) histories() *Histories {
