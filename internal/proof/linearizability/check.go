@@ -1,6 +1,10 @@
 package linearizability
 
 import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,7 +32,7 @@ const enough = 3
 // Check judges all histories, several at once, and gives each record so long.
 // It returns the first few findings.
 func (h *Histories) Check(workers int, each time.Duration) []*Finding {
-	queue := make(chan *history)
+	queue := make(chan judged)
 	var mu sync.Mutex
 	var findings []*Finding
 	found := func() int {
@@ -57,4 +61,26 @@ func (h *Histories) Check(workers int, each time.Duration) []*Finding {
 	close(queue)
 	all.Wait()
 	return findings
+}
+
+// lines are those of a text, to be sorted by the time of a call.
+type lines []line
+
+type line struct {
+	call int64
+	text string
+}
+
+func (l *lines) add(call int64, format string, args ...any) {
+	*l = append(*l, line{call, fmt.Sprintf(format, args...)})
+}
+
+// String returns the lines in their order.
+func (l *lines) String() string {
+	slices.SortStableFunc(*l, func(a, b line) int { return cmp.Compare(a.call, b.call) })
+	var b strings.Builder
+	for _, line := range *l {
+		b.WriteString(line.text + "\n")
+	}
+	return b.String()
 }

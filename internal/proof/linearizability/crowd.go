@@ -6,9 +6,18 @@ import "math/bits"
 // points of time only are joined.
 const crowd = 24
 
+// alternative is one of the things that a record can be, as far as anybody knows.
+type alternative[S any] interface {
+	comparable
+	// content is what it holds beside its points of time.
+	content() any
+	times() span
+	withTimes(t span) S
+}
+
 // thin drops what occurs twice, joins states where there are many, and drops
 // those in which nothing is possible that is not possible in another.
-func thin(states []state) []state {
+func thin[S alternative[S]](states []S) []S {
 	states = unique(states)
 	if len(states) > crowd {
 		states = join(states)
@@ -19,8 +28,8 @@ func thin(states []state) []state {
 	return states
 }
 
-func unique(states []state) []state {
-	seen := make(map[state]bool, len(states))
+func unique[S comparable](states []S) []S {
+	seen := make(map[S]bool, len(states))
 	kept := states[:0:0]
 	for _, s := range states {
 		if !seen[s] {
@@ -33,42 +42,48 @@ func unique(states []state) []state {
 
 // kind is what joined states have in common.
 type kind struct {
-	facts    facts
+	content  any
 	executed uint64
 	answered int
 }
 
 // join widens the bounds of states of one kind until one state stands for all.
 // It can do whatever they could.
-func join(states []state) []state {
+func join[S alternative[S]](states []S) []S {
 	at := make(map[kind]int, len(states))
 	joined := states[:0:0]
 	for _, s := range states {
-		k := kind{s.facts, s.executed, s.answered}
+		t := s.times()
+		k := kind{s.content(), t.executed, t.answered}
 		i, ok := at[k]
 		if !ok {
 			at[k] = len(joined)
 			joined = append(joined, s)
 			continue
 		}
-		j := &joined[i]
-		j.now = min(j.now, s.now)
-		for p, m := range s.moments {
-			j.moments[p] = moment{min(j.moments[p].least, m.least), max(j.moments[p].most, m.most)}
-		}
+		wide := joined[i].times()
+		wide.include(&t)
+		joined[i] = joined[i].withTimes(wide)
 	}
 	return joined
 }
 
+func (s *span) include(other *span) {
+	s.now = min(s.now, other.now)
+	for p, m := range other.moments {
+		s.moments[p] = moment{min(s.moments[p].least, m.least), max(s.moments[p].most, m.most)}
+	}
+}
+
 // undominated keeps the states that no other one stands for.
-func undominated(states []state) []state {
-	byFacts := make(map[facts][]state, len(states))
+func undominated[S alternative[S]](states []S) []S {
+	alike := make(map[any][]span, len(states))
 	for _, s := range states {
-		byFacts[s.facts] = append(byFacts[s.facts], s)
+		alike[s.content()] = append(alike[s.content()], s.times())
 	}
 	kept := states[:0:0]
 	for _, s := range states {
-		if !dominated(s, byFacts[s.facts]) {
+		if t := s.times(); !t.dominated(alike[s.content()]) {
 			kept = append(kept, s)
 		}
 	}
@@ -77,7 +92,7 @@ func undominated(states []state) []state {
 
 // dominated reports whether one of the others has executed fewer events to get
 // as far, within bounds as wide.
-func dominated(s state, others []state) bool {
+func (s *span) dominated(others []span) bool {
 	for i := range others {
 		o := &others[i]
 		if bits.OnesCount64(o.executed) < bits.OnesCount64(s.executed) && o.executed&^s.executed == 0 &&

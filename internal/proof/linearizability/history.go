@@ -1,10 +1,6 @@
 package linearizability
 
 import (
-	"cmp"
-	"fmt"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -136,23 +132,13 @@ func (h *history) check(limit time.Duration) *Finding {
 
 // text shows the operations in the order of their calls, in microseconds.
 func (h *history) text() string {
-	type line struct {
-		call int64
-		text string
-	}
-	lines := make([]line, 0, h.size())
+	lines := make(lines, 0, h.size())
 	for _, op := range h.answered {
-		lines = append(lines, line{op.Call, fmt.Sprintf("%10d … %10d  client %d  %s\n", op.Call/1000, op.Return/1000,
-			op.ClientId, describe(op.Input.(Input), op.Output.(Output)))}) //nolint:forcetypeassert // by construction
+		lines.add(op.Call, "%10d … %10d  client %d  %s", op.Call/1000, op.Return/1000, op.ClientId,
+			describe(op.Input.(Input), op.Output.(Output))) //nolint:forcetypeassert // by construction
 	}
 	for _, s := range h.unanswered {
-		lines = append(lines, line{s.call, fmt.Sprintf("%10d …             client %d  %s %.4s → ?\n",
-			s.call/1000, s.client, s.Event.Name(), owner(s.Event))})
+		lines.add(s.call, "%10d …             client %d  %s %.4s → ?", s.call/1000, s.client, s.Event.Name(), owner(s.Event))
 	}
-	slices.SortFunc(lines, func(a, b line) int { return cmp.Compare(a.call, b.call) })
-	var b strings.Builder
-	for _, l := range lines {
-		b.WriteString(l.text)
-	}
-	return b.String()
+	return lines.String()
 }

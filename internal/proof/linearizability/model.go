@@ -141,11 +141,7 @@ func look(s state, rec store.Record) []state {
 
 // observe notes that a point of time has been seen. False if it cannot be this.
 func (s *state) observe(point int, at store.Instant) bool {
-	if s.moments[point].within(at, at).empty() {
-		return false
-	}
-	s.moments[point] = exactly(at)
-	return true
+	return s.moments[point].observe(at)
 }
 
 // answered executes an event at the time that its reply tells.

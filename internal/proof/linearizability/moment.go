@@ -24,6 +24,23 @@ func (m moment) within(least, most store.Instant) moment {
 	return moment{max(m.least, least), min(m.most, most)}
 }
 
+// observe notes that a point of time has been seen. False if it cannot be this.
+func (m *moment) observe(at store.Instant) bool {
+	if m.within(at, at).empty() {
+		return false
+	}
+	*m = exactly(at)
+	return true
+}
+
+// plus returns the moment a length of time later.
+func (m moment) plus(d store.Instant) moment { return moment{m.least + d, m.most + d} }
+
+// atLeast returns the later of two moments.
+func (m moment) atLeast(other moment) moment {
+	return moment{max(m.least, other.least), max(m.most, other.most)}
+}
+
 // String gives the instant, or its bounds.
 func (m moment) String() string {
 	if m.least == m.most {

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reprise-go/reprise/internal/proof/linearizability"
+	"github.com/reprise-go/reprise/lock"
 	"github.com/reprise-go/reprise/store"
 	"github.com/reprise-go/reprise/store/redisstore"
 )
@@ -53,9 +54,10 @@ type profile struct {
 	half bool
 	// durable says that the server keeps what it has acknowledged over a crash.
 	durable bool
-	// wrap and edits break the store, or the lock.
-	wrap  func(store.Store) store.Store
-	edits []edit
+	// These break the store, or the lock.
+	wrap     func(store.Store) store.Store
+	wrapLock func(lock.Backend) lock.Backend
+	edits    []edit
 }
 
 var profiles = []profile{

@@ -9,14 +9,23 @@ import (
 // state is a record as the model knows it. It is comparable.
 type state struct {
 	facts
+	span
+}
+
+// span is what is known of the times in a record, and of how it got there.
+type span struct {
 	moments moments
 	// now is the earliest time of the last execution; the next one is not before.
 	now store.Instant
-	// answered is how many answered events have been executed.
+	// answered is how many answered events have been executed, if that is counted.
 	answered int
 	// executed are the unanswered events that have been, by their number.
 	executed uint64
 }
+
+func (s state) content() any           { return s.facts }
+func (s state) times() span            { return s.span }
+func (s state) withTimes(t span) state { s.span = t; return s }
 
 // facts are what a record holds beside its points of time. Its expiry is left
 // out: no record of a history lives long enough.
@@ -83,7 +92,7 @@ func (s *state) record(at instants) store.Record {
 const known = "known"
 
 // least returns the earliest that each point of time can be.
-func (s *state) least() (at instants) {
+func (s *span) least() (at instants) {
 	for i, m := range s.moments {
 		at[i] = m.least
 	}

@@ -68,20 +68,28 @@ func TestHistoriesOfBrokenCoresAreRefused(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			var findings []*linearizability.Finding
-			seed, operations := uint64(0), 0
-			for len(findings) == 0 && seed < rounds {
-				seed++
+			refused(t, func(seed uint64) *linearizability.Histories {
 				p := profile{seed: seed, trouble: loseReplies(0.05), wrap: test.wrap, edits: test.edits}
-				h := p.run(t, 2000)
-				operations += h.Operations()
-				findings = h.Check(2, judging)
-			}
-			require.NotEmpty(t, findings, "nothing was found in %d operations", operations)
-			require.Equal(t, porcupine.Illegal, findings[0].Result)
-			t.Logf("found in %d operations:\n%s", operations, findings[0].Text)
+				return p.run(t, 2000)
+			})
 		})
 	}
+}
+
+// refused runs workloads until one has a history that is not in order.
+func refused(t *testing.T, run func(seed uint64) *linearizability.Histories) {
+	t.Helper()
+	var findings []*linearizability.Finding
+	seed, operations := uint64(0), 0
+	for len(findings) == 0 && seed < rounds {
+		seed++
+		h := run(seed)
+		operations += h.Operations()
+		findings = h.Check(2, judging)
+	}
+	require.NotEmpty(t, findings, "nothing was found in %d operations", operations)
+	require.Equal(t, porcupine.Illegal, findings[0].Result)
+	t.Logf("found in %d operations:\n%s", operations, findings[0].Text)
 }
 
 // takeOverInTwoSteps looks whether an effect was marked, and if not, claims as

@@ -49,10 +49,21 @@ func (w Workload) begin() {
 
 // Histories are what a workload saw.
 type Histories struct {
-	records    []*history
+	records    []judged
 	operations int
 	unanswered int
 	verdicts   map[string]int
+}
+
+// judged is the history of one record.
+type judged interface {
+	check(limit time.Duration) *Finding
+}
+
+func (h *Histories) add(rec judged, operations, unanswered int) {
+	h.records = append(h.records, rec)
+	h.operations += operations
+	h.unanswered += unanswered
 }
 
 // Operations returns how many were recorded, and Unanswered how many of them
@@ -133,10 +144,9 @@ func (r *workloadRun) unsent() {
 }
 
 func (r *workloadRun) histories() *Histories {
-	h := &Histories{records: r.all, verdicts: make(map[string]int)}
+	h := &Histories{verdicts: make(map[string]int)}
 	for _, rec := range r.all {
-		h.operations += rec.size()
-		h.unanswered += len(rec.unanswered)
+		h.add(rec, rec.size(), len(rec.unanswered))
 		for _, op := range rec.answered {
 			h.verdicts[verdict(op.Input.(Input), op.Output.(Output))]++ //nolint:forcetypeassert // by construction
 		}
