@@ -158,8 +158,7 @@ func (c *crowd) led(t told, claim store.Claim) (w *waiter) {
 func (c *crowd) watch(claim store.Claim, heard bool) {
 	if !c.watched && c.workers.Enter() {
 		c.watched = true
-		claim.Owner = store.NewOwner()
-		go (&asker{crowd: c, claim: claim, heard: heard}).run()
+		go newAsker(c, claim, heard).run()
 	}
 }
 

@@ -2,6 +2,7 @@ package idempotency
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -28,6 +29,15 @@ type asker struct {
 	unclear bool        // a claim of that owner was sent and not answered
 	heard   bool        // the store has answered the crowd before
 	asked   time.Time   // the latest
+	jitter  *rand.Rand
+}
+
+func newAsker(c *crowd, claim store.Claim, heard bool) *asker {
+	claim.Owner = store.NewOwner()
+	// By the time and the record rather than at random, so that what happens can be
+	// repeated where the time can be.
+	seed := rand.NewPCG(uint64(time.Now().UnixNano()), binary.BigEndian.Uint64(c.key.id[:]))
+	return &asker{crowd: c, claim: claim, heard: heard, jitter: rand.New(seed)}
 }
 
 // run asks for all who wait, until nobody does.
@@ -99,14 +109,16 @@ func (a *asker) rest() bool {
 func (a *asker) pause(recheck time.Duration) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	recheck += rand.N(recheck*2/5) - recheck/5
+	recheck += a.upTo(recheck*2/5) - recheck/5
 	reply := a.seen.reply
 	if a.failing != nil || reply.LeaseEnd == 0 {
 		return recheck
 	}
 	left := reply.LeaseEnd.Sub(reply.Now) - time.Since(a.seen.sent)
-	return min(recheck, max(left, leastPause)+rand.N(afterLapse))
+	return min(recheck, max(left, leastPause)+a.upTo(afterLapse))
 }
+
+func (a *asker) upTo(d time.Duration) time.Duration { return time.Duration(a.jitter.Int64N(int64(d))) }
 
 // ask claims once for all, and again as long as it wins for one and others are
 // left: their notification has to be ordered. False if nobody waits any more.

@@ -27,6 +27,18 @@ func (j *judge) delivered(p *process, id store.ID, event store.Event, reply stor
 	}
 }
 
+// asks is called when a claim is sent. Those who wait ask again and again in the
+// name of one owner, who has not given up as long as they do.
+func (j *judge) asks(event store.Event) {
+	claim, ok := event.(store.Claim)
+	if !ok {
+		return
+	}
+	j.world.mu.Lock()
+	defer j.world.mu.Unlock()
+	delete(j.gaveUp, claim.Owner)
+}
+
 // unheard is called when a process has no answer to an event.
 func (j *judge) unheard(event store.Event) {
 	claim, ok := event.(store.Claim)

@@ -14,6 +14,8 @@ type database struct {
 	other   store.Store // nil for the map
 	records map[store.ID]store.Record
 	ahead   time.Duration // of the true time
+	watches []*watch
+	watched uint64 // how many there were
 }
 
 func newDatabase(w *world, open Open) *database {
@@ -40,6 +42,9 @@ func (d *database) execute(p *process, id store.ID, event store.Event) store.Rep
 	before := d.records[id].Live(now)
 	after, reply := store.Step(d.records[id], event, now)
 	d.records[id] = after
+	if before.Waiters && !after.Waiters {
+		d.tell(id)
+	}
 	w.judge.executed(p, id, event, reply)
 	w.judge.changed(id, event, before, after)
 	return reply
@@ -53,6 +58,9 @@ func (d *database) executeOther(p *process, id store.ID, event store.Event) stor
 	}
 	d.world.mu.Lock()
 	defer d.world.mu.Unlock()
+	if _, claims := sender(event); !claims {
+		d.tell(id) // a signal too many does no harm
+	}
 	d.world.judge.executed(p, id, event, reply)
 	return reply
 }

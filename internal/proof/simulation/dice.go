@@ -17,6 +17,7 @@ const (
 	callDice
 	scriptDice
 	eventDice
+	watchDice
 )
 
 func newDice(seed uint64, actor, number uint64) dice {

@@ -37,8 +37,7 @@ type ledger struct {
 	heard   map[store.Token]bool        // by the claimer
 	late    map[store.Token]bool        // when nobody looked for it any more
 	hold    held
-	final   []byte // the first final answer
-	era     int    // when that was
+	finals  map[int][]byte // the first final answer in each era
 }
 
 // start is one start of a handler.
@@ -61,6 +60,7 @@ func newJudge(w *world) *judge {
 		j.ops[i].granted = make(map[store.Token]store.Owner, 4)
 		j.ops[i].heard = make(map[store.Token]bool, 4)
 		j.ops[i].late = make(map[store.Token]bool, 4)
+		j.ops[i].finals = make(map[int][]byte, 1)
 	}
 	return j
 }
@@ -216,9 +216,10 @@ func finality(result idempotency.Result) string {
 }
 
 // ended judges how long it took. The longest handlers take 5.5 leases, and each
-// of its steps, and each call, may meet a standstill of 3.
+// of its steps, and each call, may meet a standstill of 3. Before that it may
+// have waited.
 func (j *judge) ended(p *process, req *request) {
-	if took := time.Since(req.began); took > 40*j.world.plan.lease {
+	if took := time.Since(req.began); took > 40*j.world.plan.lease+j.world.plan.wait {
 		j.violate(Progress, "process %d: a request for key %d took %v", p.number, req.key, took)
 	}
 }
@@ -273,16 +274,31 @@ func (j *judge) final(req *request, body []byte) {
 	if n := startOf(body); n > 0 && (n > len(j.starts) || !j.starts[n-1].effect || j.starts[n-1].key != req.key) {
 		j.violate(RealAnswer, "key %d answers %q, and that start had no effect", req.key, body)
 	}
-	if req.era != j.era {
-		return // began before the store lost its memory
+	if req.era != j.era || j.overheard(op, body) {
+		return // asked before the store lost its memory
 	}
-	if op.final == nil || op.era != req.era {
-		op.final, op.era = body, req.era
+	first, ok := op.finals[j.era]
+	if !ok {
+		op.finals[j.era] = body
 		return
 	}
-	if !bytes.Equal(op.final, body) {
-		j.violate(OneAnswer, "key %d answers %q after %q", req.key, body, op.final)
+	if !bytes.Equal(first, body) {
+		j.violate(OneAnswer, "key %d answers %q after %q", req.key, body, first)
 	}
+}
+
+// overheard reports an answer of an earlier era. Who joins others that wait gets
+// the answer that one of them asked for, maybe before the store lost its memory.
+func (j *judge) overheard(op *ledger, body []byte) bool {
+	if j.world.plan.wait == 0 {
+		return false
+	}
+	for era, final := range op.finals {
+		if era < j.era && bytes.Equal(final, body) {
+			return true
+		}
+	}
+	return false
 }
 
 // startOf returns the number of the start whose success a body tells, or 0.

@@ -23,6 +23,12 @@ type plan struct {
 	forgets  int // losses of records
 	settles  int // visits of an operator
 	shutdown bool
+
+	// wait is how long duplicates wait; 0 for not at all. A burst is how many
+	// requests for one key a client sends side by side.
+	wait       time.Duration
+	maxWaiters int
+	burst      int
 }
 
 func draw(rng dice) plan {
@@ -55,6 +61,12 @@ func draw(rng dice) plan {
 	if rng.IntN(3) == 0 {
 		p.settles = 2 + rng.IntN(3)
 	}
+	p.burst = 1
+	if rng.IntN(3) == 0 {
+		p.wait = p.lease/2 + time.Duration(rng.Int64N(int64(6*p.lease)))
+		p.burst = 1 + rng.IntN(4)
+		p.maxWaiters = [...]int{1, 2, 100}[rng.IntN(3)]
+	}
 	return p
 }
 
@@ -64,6 +76,9 @@ func (p *plan) policy(orphan idempotency.Orphan) idempotency.Policy {
 		Lease:     p.lease,
 		MaxHold:   p.maxHold,
 		Retention: 24 * time.Hour,
+	}
+	if p.wait > 0 {
+		policy.Wait, policy.MaxWaiters = p.wait, p.maxWaiters
 	}
 	if p.attached {
 		policy.Caller = idempotency.CallerAttached

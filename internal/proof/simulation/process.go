@@ -40,6 +40,7 @@ func (p *process) Apply(ctx context.Context, id store.ID, event store.Event) (st
 		return store.Reply{}, err
 	}
 	owner, _ := sender(event)
+	p.world.judge.asks(event)
 	reply, err := send(ctx, p, owner, event.Name(), func() store.Reply {
 		return p.world.db.execute(p, id, event)
 	})

@@ -2,5 +2,10 @@
 
 package simulation_test
 
-// defaultSeeds is fewer with the race detector, which is ten times slower.
-const defaultSeeds = 10_000
+// With the race detector, which is ten times slower.
+const (
+	// defaultSeeds is how many seeds a normal run has, and fullSeeds one of full
+	// size.
+	defaultSeeds = 6_000
+	fullSeeds    = 100_000
+)

@@ -2,5 +2,9 @@
 
 package simulation_test
 
-// defaultSeeds is how many seeds a normal run has.
-const defaultSeeds = 200_000
+const (
+	// defaultSeeds is how many seeds a normal run has, and fullSeeds one of full
+	// size.
+	defaultSeeds = 120_000
+	fullSeeds    = 1_000_000
+)

@@ -19,6 +19,8 @@ const (
 	RepeatedLate             // executed, and once more later
 	NotExecuted              // the store says that it did not execute it
 	SlowReply                // on the edge of the caller's patience
+	LostSignal               // nobody hears that an attempt ended
+	LateSignal               // heard much later, as after a connection that broke
 
 	// Faults of a process.
 	StallBeforeSend     // stood still with a request not yet sent
@@ -40,28 +42,37 @@ const (
 	ClockForward        // the store's clock jumped ahead
 	ClockBack           // the store's clock was set back
 	Forgotten           // the store lost a record
-	Settled             // an operator settled an unknown outcome
-	Renewed             // a lease was renewed
-	LeaseLost           // a handler's context was cancelled for its lease
-	MarkRefused         // MarkEffect said no
-	TookOver            // a handler started after an unknown outcome
-	Executed            // answers, from here on
-	Unrecorded          // executed, but the store did not say that it was recorded
-	Replayed            //
-	DeposedReplayed     // executed, refused, and answered with what was recorded instead
-	RefusedInProgress   //
-	RefusedUnknown      //
-	RefusedUnavailable  //
-	RefusedLeaseLost    //
-	RefusedDraining     //
-	RefusedNotStarted   // the caller left in time
-	SettledByAlways     // unknown in the end, and resolved by a claim that may take over
-	AnsweredInTheEnd    // recorded in the end
-	kinds               = int(iota)
+
+	// Consequences.
+	Settled            // an operator settled an unknown outcome
+	Renewed            // a lease was renewed
+	LeaseLost          // a handler's context was cancelled for its lease
+	MarkRefused        // MarkEffect said no
+	TookOver           // a handler started after an unknown outcome
+	Executed           // answers, from here on
+	Unrecorded         // executed, but the store did not say that it was recorded
+	Replayed           //
+	DeposedReplayed    // executed, refused, and answered with what was recorded instead
+	RefusedInProgress  //
+	RefusedUnknown     //
+	RefusedUnavailable //
+	RefusedLeaseLost   //
+	RefusedDraining    //
+	RefusedNotStarted  // the caller left in time
+	WaitedReplayed     // waited, and was given what was recorded meanwhile
+	WaitedExecuted     // waited, and its handler ran then
+	WaitedInVain       // waited, and was refused in the end
+	WaiterLeft         // its caller left while it waited
+	SettledByAlways    // unknown in the end, and resolved by a claim that may take over
+	AnsweredInTheEnd   // recorded in the end
+	kinds              = int(iota)
+
+	lastFault = Forgotten
 )
 
 var names = [kinds]string{ //nolint:gochecknoglobals // a constant table
 	"lost request", "lost reply", "late packet", "repeated now", "repeated late", "not executed", "slow reply",
+	"lost signal", "late signal",
 	"stall before send", "stall after reply", "stall in handler", "stall before effect",
 	"crash before send", "crash after execution", "crash in handler", "crash after effect",
 	"drained", "caller left", "handler panicked", "handler exited", "handler deaf",
@@ -69,6 +80,7 @@ var names = [kinds]string{ //nolint:gochecknoglobals // a constant table
 	"forgotten", "settled", "renewed", "lease lost", "mark refused", "took over",
 	"executed", "unrecorded", "replayed", "deposed, replayed", "refused: in progress", "refused: unknown",
 	"refused: unavailable", "refused: lease lost", "refused: draining", "refused: not started",
+	"waited, replayed", "waited, executed", "waited in vain", "waiter left",
 	"settled by always", "answered in the end",
 }
 
@@ -85,11 +97,16 @@ func (t *Tally) Add(other Tally) {
 	}
 }
 
-// Below returns the kinds that happened less often than a floor says.
-func (t *Tally) Below(floor int) []Kind {
+// Rare returns the faults that happened less often than faults says, and the
+// consequences that happened less often than the rest says.
+func (t *Tally) Rare(faults, rest int) []Kind {
 	var rare []Kind
 	for k, n := range t {
-		if n < floor {
+		least := rest
+		if Kind(k) <= lastFault {
+			least = faults
+		}
+		if n < least {
 			rare = append(rare, Kind(k))
 		}
 	}

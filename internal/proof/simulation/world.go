@@ -127,8 +127,25 @@ func (w *world) client(rng dice) {
 		if p.isDead() {
 			p = w.spawn(w.plan.orphan)
 		}
-		p.request(rng.IntN(len(w.keys)), w.drawScript(rng))
+		w.burst(rng, p, rng.IntN(len(w.keys)))
 	}
+}
+
+// burst sends one request, or several for one key within the time that a handler
+// may take.
+func (w *world) burst(rng dice, p *process, key int) {
+	var burst sync.WaitGroup
+	for range w.plan.burst {
+		after, s := time.Duration(0), w.drawScript(rng)
+		if w.plan.burst > 1 {
+			after = rng.between(0, w.plan.lease)
+		}
+		burst.Go(func() {
+			time.Sleep(after)
+			p.request(key, s)
+		})
+	}
+	burst.Wait()
 }
 
 // spawn starts a process.
@@ -141,7 +158,10 @@ func (w *world) spawn(orphan idempotency.Orphan) *process {
 	p.guard, err = idempotency.New(p,
 		idempotency.WithLogger(slog.New(slog.DiscardHandler)),
 		idempotency.WithStoreTimeout(max(w.plan.storeTimeout, 10*time.Millisecond)),
-		idempotency.WithTrace(idempotency.Trace{LeaseLost: func(idempotency.LeaseLost) { w.count(LeaseLost) }}),
+		idempotency.WithTrace(idempotency.Trace{
+			LeaseLost: func(idempotency.LeaseLost) { w.count(LeaseLost) },
+			Finished:  p.waited,
+		}),
 	)
 	if err != nil {
 		panic(err) // the plan is wrong, not the engine
@@ -199,8 +219,13 @@ func (w *world) drain(rng dice, p *process) {
 // later executes a packet that is still on its way.
 func (w *world) later(after time.Duration, execute func()) {
 	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.laterLocked(after, execute)
+}
+
+// laterLocked is later for callers who have locked the world.
+func (w *world) laterLocked(after time.Duration, execute func()) {
 	w.packets++
-	w.mu.Unlock()
 	go func() {
 		time.Sleep(after)
 		execute()
