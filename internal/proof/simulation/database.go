@@ -18,7 +18,7 @@ type database struct {
 	watched uint64 // how many there were
 }
 
-func newDatabase(w *world, open Open) *database {
+func newDatabase(w *world, open func() store.Store) *database {
 	d := &database{world: w, records: make(map[store.ID]store.Record)}
 	if open != nil {
 		d.other = open()

@@ -62,7 +62,7 @@ func TestSimulationOfManySeedsBreaksNoRule(t *testing.T) {
 // be looked at again.
 func TestSeedGivesTheSameWorldEveryTime(t *testing.T) {
 	for seed := range uint64(1000) {
-		first, second := runSeed(t, seed, nil), runSeed(t, seed, nil)
+		first, second := runSeed(t, seed, simulation.Core{}), runSeed(t, seed, simulation.Core{})
 		if first.Hash != second.Hash {
 			require.Equal(t, first.Trace(), second.Trace(), "seed %d", seed)
 			require.Fail(t, "the traces are equal and their hashes differ")
@@ -70,7 +70,7 @@ func TestSeedGivesTheSameWorldEveryTime(t *testing.T) {
 	}
 }
 
-func runSeed(t *testing.T, seed uint64, open simulation.Open) (out simulation.Outcome) {
+func runSeed(t *testing.T, seed uint64, core simulation.Core) (out simulation.Outcome) {
 	t.Helper()
 	ended := false
 	defer func() {
@@ -78,14 +78,14 @@ func runSeed(t *testing.T, seed uint64, open simulation.Open) (out simulation.Ou
 			fmt.Fprintf(os.Stderr, "seed %d did not end; repeat it with %s=%d\n", seed, seedEnv, seed)
 		}
 	}()
-	synctest.Test(t, func(*testing.T) { out = simulation.Run(seed, open) })
+	synctest.Test(t, func(*testing.T) { out = simulation.Run(seed, core) })
 	ended = true
 	return out
 }
 
 func show(t *testing.T, seed uint64) {
 	t.Helper()
-	out := runSeed(t, seed, nil)
+	out := runSeed(t, seed, simulation.Core{})
 	t.Logf("seed %d\n%s", seed, out.Trace())
 	assert.Empty(t, out.Violations)
 }
@@ -144,7 +144,7 @@ func runShard(t *testing.T, shard string) {
 	var tally simulation.Tally
 	failures := 0
 	for seed := first; seed < end && failures < maxFailures; seed++ {
-		out := runSeed(t, seed, nil)
+		out := runSeed(t, seed, simulation.Core{})
 		tally.Add(out.Tally)
 		if len(out.Violations) > 0 {
 			failures++

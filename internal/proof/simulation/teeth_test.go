@@ -1,7 +1,6 @@
 package simulation_test
 
 import (
-	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -15,39 +14,35 @@ import (
 const enough = 5000
 
 // Each store is wrong in one way that clients can suffer from. The simulation
-// must find it within some seeds, by one of the rules that it breaks.
-func TestSimulationCatchesBrokenCores(t *testing.T) {
+// must find it within some seeds, by the rules that it breaks. The eight cores
+// that every proof is measured by are in the package teeth.
+func TestSimulationCatchesBrokenStores(t *testing.T) {
 	cores := []struct {
-		name  string
-		open  simulation.Open
-		rules []simulation.Rule
+		name string
+		open func() store.Store
+		rule simulation.Rule
 	}{
-		{"no owner check", broken.NoOwnerCheck, []simulation.Rule{simulation.OneHolder}},
-		{"claim not idempotent per owner", broken.ClaimNotIdempotent, []simulation.Rule{simulation.OwnClaim}},
-		{"lease is the time to live", broken.LeaseIsTTL, []simulation.Rule{simulation.OneStart, simulation.OneEffect}},
-		{"take-over is not atomic", broken.TakeOverNotAtomic, []simulation.Rule{simulation.OneHolder}},
-		{"mark takes no notice of the lease", stepping(markAlways), []simulation.Rule{simulation.OneEffect}},
-		{"released without a trace", stepping(noTombstone), []simulation.Rule{simulation.StaysEnded}},
+		{"take-over is not atomic", broken.TakeOverNotAtomic, simulation.OneHolder},
+		{"mark takes no notice of the lease", stepping(markAlways), simulation.OneEffect},
+		{"released without a trace", stepping(noTombstone), simulation.StaysEnded},
 	}
 	for _, core := range cores {
 		t.Run(core.name, func(t *testing.T) {
-			missing := core.rules
-			for seed := uint64(0); seed < enough && len(missing) > 0; seed++ {
-				out := runSeed(t, seed, core.open)
-				missing = slices.DeleteFunc(missing, func(rule simulation.Rule) bool {
-					i := slices.IndexFunc(out.Violations, func(v simulation.Violation) bool { return v.Rule == rule })
-					if i >= 0 {
-						t.Logf("seed %d: %v", seed, out.Violations[i])
+			for seed := range uint64(enough) {
+				out := runSeed(t, seed, simulation.Core{Open: core.open})
+				for _, v := range out.Violations {
+					if v.Rule == core.rule {
+						t.Logf("seed %d: %v", seed, v)
+						return
 					}
-					return i >= 0
-				})
+				}
 			}
-			require.Empty(t, missing, "not found in %d seeds", enough)
+			require.Fail(t, "not found", "in %d seeds", enough)
 		})
 	}
 }
 
-func stepping(step broken.Step) simulation.Open {
+func stepping(step broken.Step) func() store.Store {
 	return func() store.Store { return broken.New(step) }
 }
 

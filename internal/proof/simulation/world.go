@@ -11,12 +11,17 @@ import (
 	"github.com/reprise-go/reprise/store"
 )
 
-// Open returns a new, empty store for a world to run on. Nil means a map and
-// [store.Step]. Of any other store only the outside is judged: what its clients
-// and an observer on the wire can see. A store that has the methods Forget and
-// Shift of [broken.Store] takes part in losses of records and jumps of its
-// clock.
-type Open func() store.Store
+// Core is what a world runs on, where that is not the engine as it is and a right
+// store. The zero value is both.
+type Core struct {
+	// Open returns a new, empty store. Of such a store only the outside is judged:
+	// what its clients and an observer on the wire can see. One that has the methods
+	// Forget and Shift of [broken.Store] takes part in losses of records and jumps of
+	// its clock. Nil means a map and [store.Step].
+	Open func() store.Store
+	// Policy changes each process's policy, if there is one.
+	Policy func(policy idempotency.Policy) idempotency.Policy
+}
 
 // Outcome is what came of a seed.
 type Outcome struct {
@@ -35,8 +40,8 @@ func (o *Outcome) Trace() string { return o.trace.String() }
 // Run runs the world of a seed to its end. Call it in a testing/synctest
 // bubble, and give each run a bubble of its own: it ends when all goroutines
 // have.
-func Run(seed uint64, open Open) Outcome {
-	w := newWorld(seed, open)
+func Run(seed uint64, core Core) Outcome {
+	w := newWorld(seed, core)
 	w.run()
 	w.trace.sort()
 	return Outcome{
@@ -53,6 +58,7 @@ const operation = "simulated"
 // world is one seed's clients, processes and store.
 type world struct {
 	seed uint64
+	core Core
 	plan plan
 
 	mu    sync.Mutex // guards what follows, and the judge and the database
@@ -74,9 +80,10 @@ type world struct {
 	over    chan struct{}  // closed when the dead may be buried
 }
 
-func newWorld(seed uint64, open Open) *world {
+func newWorld(seed uint64, core Core) *world {
 	w := &world{
 		seed:  seed,
+		core:  core,
 		plan:  draw(newDice(seed, planDice, 0)),
 		sent:  make(map[sending]int, 64),
 		trace: &trace{began: time.Now(), entries: make([]entry, 0, 128)},
@@ -86,7 +93,7 @@ func newWorld(seed uint64, open Open) *world {
 		w.keys = append(w.keys, fmt.Sprint("key ", i))
 		w.ids = append(w.ids, store.NewID("scope", operation, w.keys[i]))
 	}
-	w.db = newDatabase(w, open)
+	w.db = newDatabase(w, core.Open)
 	w.judge = newJudge(w)
 	return w
 }
@@ -166,7 +173,11 @@ func (w *world) spawn(orphan idempotency.Orphan) *process {
 	if err != nil {
 		panic(err) // the plan is wrong, not the engine
 	}
-	p.operation, err = p.guard.Operation(operation, w.plan.policy(orphan))
+	policy := w.plan.policy(orphan)
+	if w.core.Policy != nil {
+		policy = w.core.Policy(policy)
+	}
+	p.operation, err = p.guard.Operation(operation, policy)
 	if err != nil {
 		panic(err)
 	}

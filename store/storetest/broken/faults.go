@@ -51,6 +51,36 @@ func claimNotIdempotent(rec store.Record, event store.Event, now store.Instant) 
 	return next, reply
 }
 
+// EarlyLapse returns a store in which others find a lease lapsed while a quarter
+// of it is left, so that an attempt is given up, or taken over, beside its owner.
+func EarlyLapse() store.Store { return New(earlyLapse) }
+
+func earlyLapse(rec store.Record, event store.Event, now store.Instant) (store.Record, store.Reply) {
+	claim, ok := event.(store.Claim)
+	if !ok || rec.State != store.Running || rec.Owner == claim.Owner {
+		return store.Step(rec, event, now)
+	}
+	early := rec
+	early.LeaseEnd = rec.LeaseEnd.Add(-rec.Lease / 4)
+	next, reply := store.Step(early, claim, now)
+	if reply.Verdict != store.Claimed {
+		next.LeaseEnd = rec.LeaseEnd
+	}
+	return next, reply
+}
+
+// DeposedAnswers returns a store that leaves another owner's record as it is, and
+// tells the deposed owner that its answer was recorded.
+func DeposedAnswers() store.Store { return New(deposedAnswers) }
+
+func deposedAnswers(rec store.Record, event store.Event, now store.Instant) (store.Record, store.Reply) {
+	next, reply := store.Step(rec, event, now)
+	if _, ok := event.(store.Complete); ok && reply.Verdict == store.Refused {
+		return next, store.Reply{Verdict: store.Done, Now: now}
+	}
+	return next, reply
+}
+
 // LeaseIsTTL returns a store in which a running record is forgotten when its
 // lease ends, so that a crash looks like an operation that never started.
 func LeaseIsTTL() store.Store { return New(leaseIsTTL) }
