@@ -14,6 +14,8 @@ local time = redis.call('TIME')
 local micros = time[2]
 if #micros < 6 then micros = string.sub('00000' .. micros, -6) end
 local clock = time[1] .. micros
+-- The time to live counts from this reading, as the lease does, however long the
+-- server stands still before it writes: release tells by it that a lease runs.
 -- Most calls find nothing, or the trace of another owner. Every string that they
 -- make costs about as much as a command, so they make few.
 local text, formers = redis.pcall('GET', key), nil
@@ -28,7 +30,7 @@ elseif type(text) == 'string' and #text == 151 then
 end
 if formers then
   local record = 'RPK2H' .. wait .. '0' .. clock .. clock .. lease .. owner .. formers
-  redis.call('SET', key, record, 'PX', ttl)
+  redis.call('SET', key, record, 'PXAT', string.sub(clock, 1, 13) + ttl)
   return record
 end
 
@@ -54,5 +56,5 @@ else
   token = after(raw)
 end
 local record = 'RPK2H' .. waiters .. '0' .. token .. clock .. lease .. owner .. former(raw)
-call('SET', key, record, 'PX', ttl)
+call('SET', key, record, 'PXAT', string.sub(clock, 1, 13) + ttl)
 return record

@@ -22,5 +22,6 @@ try('GETRANGE', KEYS[1], 0, 1)
 try('SETRANGE', KEYS[1], 0, 'p')
 try('EXISTS', KEYS[1])
 try('PUBLISH', KEYS[1], '')
+try('PEXPIREAT', KEYS[1], 9999999999999)
 try('PEXPIRE', KEYS[1], 0) -- which removes it; no script needs more for that
 return findings

@@ -9,7 +9,7 @@
 -- Idempotent: a second run sets the same lease again, counted from later. It acts
 -- on a lock that the owner holds only, so one that arrives late revives nothing. A
 -- full Redis refuses the writes of a script only up to its first one, and never
--- refuses PEXPIRE: so that comes first.
+-- refuses PEXPIREAT: so that comes first.
 
 local time = redis.call('TIME')
 local clock = time[1] .. string.sub('00000' .. time[2], -6)
@@ -18,7 +18,8 @@ local function renew(key, owner, lease, ttl)
   local raw, bad = read(key)
   if bad then return 'U' .. owner .. bad end
   if left(raw) == 0 or sub(raw, 56, 87) ~= owner then return 'L' .. owner end
-  call('PEXPIRE', key, ttl)
+  -- Counted from this reading of the clock, as the lease is: see acquire.
+  call('PEXPIREAT', key, sub(clock, 1, 13) + ttl)
   call('SETRANGE', key, 23, clock .. lease)
   return 'D' .. owner
 end
