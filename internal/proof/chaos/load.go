@@ -1,0 +1,160 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+const (
+	// limit is how long a request may take: longer than anything that befalls a
+	// server, with all that its requests wait for after it.
+	limit = 10 * time.Second
+	// insistence is how long a client goes on asking before it leaves the rest to
+	// the audit.
+	insistence = 4 * time.Second
+	// busy is how many keys are under way at most, and room how many requests are
+	// at one server. A server that is killed leaves as many outcomes unknown as it
+	// has requests running; with more room that would be the machine's choice.
+	busy, room = 100, 6
+	// hangUps is the share of requests whose client leaves early.
+	hangUps = 0.06
+)
+
+// load begins one key after the other, for as long as there are faults, and
+// returns when all clients are done.
+func (r *run) load(over <-chan struct{}) {
+	places := make(chan struct{}, busy)
+	pace := r.cfg.Duration / time.Duration(r.cfg.Keys)
+	for i := 0; r.sleepUntil(time.Duration(i)*pace, over); i++ {
+		select {
+		case places <- struct{}{}:
+		case <-over:
+			continue
+		}
+		s := &Story{Order: newOrder(r.cfg.Seed, i)}
+		r.history.Stories = append(r.history.Stories, s)
+		r.begun.Add(1)
+		r.clients.Go(func() {
+			defer func() { <-places }()
+			r.serve(s, over)
+		})
+	}
+	r.clients.Wait()
+}
+
+// serve sends all copies of an order, each by a client of its own.
+func (r *run) serve(s *Story, over <-chan struct{}) {
+	for i := 1; i < s.Order.copies; i++ {
+		d := newDice(r.cfg.Seed, clientDice, uint64(s.Order.Number)<<8|uint64(i))
+		r.clients.Go(func() {
+			if r.sleepUntil(r.since()+d.between(0, 30*time.Millisecond), over) {
+				r.insist(s, Copy, d, over)
+			}
+		})
+	}
+	r.insist(s, First, newDice(r.cfg.Seed, clientDice, uint64(s.Order.Number)<<8), over)
+}
+
+// insist asks until there is an answer to be content with.
+func (r *run) insist(s *Story, purpose Purpose, d dice, over <-chan struct{}) {
+	began := r.since()
+	pause := 20 * time.Millisecond
+	for r.since()-began < insistence {
+		a := r.ask(s, purpose, d)
+		if a.Final() {
+			r.askAgain(s, d, over)
+			return
+		}
+		if a.Code == "outcome_unknown" && d.chance(0.7) {
+			return
+		}
+		if !r.sleepUntil(r.since()+d.between(pause/2, pause), over) {
+			return
+		}
+		purpose, pause = Retry, min(2*pause, 800*time.Millisecond)
+	}
+}
+
+// askAgain is for those who forget that they have been told.
+func (r *run) askAgain(s *Story, d dice, over <-chan struct{}) {
+	for d.chance(0.3) && r.sleepUntil(r.since()+d.between(0, time.Second), over) {
+		r.ask(s, Again, d)
+	}
+}
+
+// enter draws a server that has room for one more request, or waits until one
+// has. The caller leaves it.
+func (r *run) enter(d dice) *server {
+	order := d.Perm(len(r.servers))
+	for _, i := range order {
+		select {
+		case r.servers[i].room <- struct{}{}:
+			return r.servers[i]
+		default:
+		}
+	}
+	s := r.servers[order[0]]
+	s.room <- struct{}{}
+	return s
+}
+
+// ask sends one request to a server at random.
+func (r *run) ask(s *Story, purpose Purpose, d dice) Answer {
+	server := r.enter(d)
+	defer func() { <-server.room }()
+	to := server.now()
+	patience := limit
+	hurried := purpose != Audit && r.cfg.has(HangUp) && d.chance(hangUps)
+	if hurried {
+		patience = d.between(time.Millisecond, 150*time.Millisecond)
+	}
+	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
+	defer cancel()
+	req := Request{Purpose: purpose, Server: server.number, PID: to.process.PID(), Began: r.since()}
+	req.Answer = send(ctx, r.client, to, s.Order)
+	req.Ended = r.since()
+	if !req.Answer.came() && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		req.Answer.Code = codeOverran
+		if hurried {
+			req.Answer.Code = codeHungUp
+			r.count(HangUp, 1)
+		}
+	}
+	s.add(req)
+	return req.Answer
+}
+
+// auditors is how many ask at the same time when the faults are over.
+const auditors = 16
+
+// audit asks for every key once the faults have stopped, and what they have left
+// behind has lapsed.
+func (r *run) audit() {
+	if !r.sleep(2 * r.cfg.Lease) {
+		return
+	}
+	stories := make(chan *Story)
+	for range auditors {
+		r.clients.Go(func() {
+			for s := range stories {
+				r.auditKey(s)
+			}
+		})
+	}
+	for _, s := range r.history.Stories {
+		stories <- s
+	}
+	close(stories)
+	r.clients.Wait()
+}
+
+func (r *run) auditKey(s *Story) {
+	d := newDice(r.cfg.Seed, auditDice, uint64(s.Order.Number))
+	for began := r.since(); r.since()-began < limit; {
+		a := r.ask(s, Audit, d)
+		if a.Final() || a.Code == "outcome_unknown" || !r.sleep(100*time.Millisecond) {
+			return
+		}
+	}
+}
