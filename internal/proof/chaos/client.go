@@ -91,15 +91,11 @@ func sendGRPC(ctx context.Context, to *instance, o Order) Answer {
 		Source:      o.Source,
 		Description: o.description(),
 	}, grpc.Header(&header), grpc.Trailer(&trailer))
-	mark := metadata.Join(header, trailer).Get(headerStatus)
-	if len(mark) == 0 {
-		return lost() // a status that the transport made up
-	}
 	if err != nil {
-		return readStatus(mark[0], status.Convert(err))
+		return readStatus(trailer, status.Convert(err))
 	}
 	return Answer{
-		Mark: mark[0],
+		Mark: markOf(header),
 		Code: "OK",
 		Text: fmt.Sprintf("OK\n%s %d %s %s %s",
 			paid.GetId(), paid.GetAmount(), paid.GetCurrency(), paid.GetStatus(), paid.GetDescription()),
@@ -107,8 +103,22 @@ func sendGRPC(ctx context.Context, to *instance, o Order) Answer {
 	}
 }
 
-func readStatus(mark string, told *status.Status) Answer {
-	a := Answer{Mark: mark, Code: told.Code().String()}
+// markOf returns the mark of an answer that came whole.
+func markOf(md metadata.MD) string {
+	if mark := md.Get(headerStatus); len(mark) > 0 {
+		return mark[0]
+	}
+	return unmarked
+}
+
+// readStatus reads an error. The service marks it in the trailer. Without that
+// the client made the status up, because its deadline or the connection came to
+// an end, be it after the header of a success.
+func readStatus(trailer metadata.MD, told *status.Status) Answer {
+	a := Answer{Mark: markOf(trailer), Code: told.Code().String()}
+	if a.Mark == unmarked {
+		return lost()
+	}
 	for _, detail := range told.Details() {
 		if info, ok := detail.(*errdetails.ErrorInfo); ok {
 			a.Code = strings.ToLower(info.GetReason())

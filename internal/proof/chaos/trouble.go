@@ -9,8 +9,8 @@ import (
 
 // Shares of all commands whose reply gets lost or cut.
 const (
-	lostShare = 0.01
-	cutShare  = 0.005
+	lostShare = 0.03
+	cutShare  = 0.015
 )
 
 // deck draws the order in which faults come: each as often as the run's size
