@@ -14,6 +14,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/reprise-go/reprise/idempotency"
 )
@@ -29,6 +30,11 @@ import (
 //		runtime.WithMetadata(gateway.Metadata),
 //		runtime.WithOutgoingHeaderMatcher(gateway.HeaderMatcher(nil)),
 //		runtime.WithOutgoingTrailerMatcher(gateway.TrailerMatcher(nil)),
+//		runtime.WithForwardResponseOption(func(ctx context.Context, w http.ResponseWriter, answer proto.Message) error {
+//			told, _ := runtime.ServerMetadataFromContext(ctx)
+//			gateway.DescribeAnswer(w.Header(), told.HeaderMD, answer)
+//			return nil
+//		}),
 //		runtime.WithErrorHandler(func(ctx context.Context, mux *runtime.ServeMux, m runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
 //			told, _ := runtime.ServerMetadataFromContext(ctx)
 //			if code, ok := gateway.DescribeError(w.Header(), told.TrailerMD, err); ok {
@@ -133,22 +139,36 @@ func (g *Gateway) Metadata(_ context.Context, r *http.Request) metadata.MD {
 }
 
 // HeaderMatcher returns a matcher for runtime.WithOutgoingHeaderMatcher: the
-// marks of an answer become the header fields Idempotent-Replayed,
-// Idempotency-Status and Idempotency-Recorded-At. Other metadata goes by rest;
-// nil does as a gateway without a matcher, which puts Grpc-Metadata- before each
-// name.
+// marks stay behind, and other metadata goes by rest; nil does as a gateway
+// without a matcher, which puts Grpc-Metadata- before each name.
 //
-// It is not for trailers: the marks of errors become header fields by
-// [Gateway.DescribeError], since few HTTP clients read trailers.
+// A gateway puts what came in the header on errors, too. One that lost its
+// connection after the header of a success would say of its own 503 or 504 that it
+// was executed or replayed. So marks are set by [Gateway.DescribeAnswer] and
+// [Gateway.DescribeError] alone.
 func (g *Gateway) HeaderMatcher(rest func(name string) (string, bool)) func(name string) (string, bool) {
 	if rest == nil {
 		rest = func(name string) (string, bool) { return "Grpc-Metadata-" + name, true }
 	}
 	return func(name string) (string, bool) {
 		if slices.Contains(marks(), strings.ToLower(name)) {
-			return http.CanonicalHeaderKey(name), true
+			return "", false
 		}
 		return rest(name)
+	}
+}
+
+// DescribeAnswer sets the marks of an answer that came whole, or of a stream whose
+// first message did: the header fields Idempotent-Replayed, Idempotency-Status and
+// Idempotency-Recorded-At. It is for runtime.WithForwardResponseOption, whose last
+// argument answer is. While that is nil, which means that a stream has only begun,
+// nothing is set; so a stream that ends without a message has no marks.
+//
+// header is the call's, and may be nil. The owner of h must not use it at the same
+// time.
+func (g *Gateway) DescribeAnswer(h http.Header, header metadata.MD, answer proto.Message) {
+	if answer != nil {
+		setMarks(h, header)
 	}
 }
 
@@ -175,9 +195,15 @@ func (g *Gateway) TrailerMatcher(rest func(name string) (string, bool)) func(nam
 // the error is a refusal of the library, it returns the HTTP status that the HTTP
 // middleware gives it, and ok.
 //
+// Marks that are there are taken out: they are those of an answer that the gateway
+// could not write down.
+//
 // err is what the call returned, also wrapped; trailer is the call's, and may be
 // nil. The header's owner must not use it at the same time.
 func (g *Gateway) DescribeError(h http.Header, trailer metadata.MD, err error) (code int, ok bool) {
+	for _, name := range marks() {
+		h.Del(name)
+	}
 	refused, isRefusal := errors.AsType[*CallError](CheckError(err, g.domains...))
 	if isRefusal {
 		if r, known := refusalByReason(reasonOf(refused.Code)); known {
@@ -185,15 +211,19 @@ func (g *Gateway) DescribeError(h http.Header, trailer metadata.MD, err error) (
 		}
 		code, ok = httpStatusOf(refused.Code)
 	}
-	for _, name := range marks() {
-		if values := valuesOf(trailer, name); len(values) > 0 {
-			h.Set(name, values[0])
-		}
-	}
+	setMarks(h, trailer)
 	if wait := retryDelay(err); wait > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds())))) // who comes back early is refused again
 	}
 	return code, ok
+}
+
+func setMarks(h http.Header, md metadata.MD) {
+	for _, name := range marks() {
+		if values := valuesOf(md, name); len(values) > 0 {
+			h.Set(name, values[0])
+		}
+	}
 }
 
 func marks() []string { return []string{markReplayedName, markStatus, markRecordedAt} }

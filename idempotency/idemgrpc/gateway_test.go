@@ -147,18 +147,20 @@ func TestG26_GatewayHandsOverTheKeyAsItCame(t *testing.T) {
 	}
 }
 
-func TestG26_MarksBecomeHeaderFields(t *testing.T) {
+// A gateway forwards the header of a call on errors, too.
+func TestG26_MarksDoNotPassByTheirNames(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t)
 	nothing := func(string) (string, bool) { return "", false }
+	everything := func(name string) (string, bool) { return name, true }
 	tests := []struct {
 		name string
 		rest func(string) (string, bool)
 		want string // "" if it does not pass
 	}{
-		{"idempotent-replayed", nil, "Idempotent-Replayed"},
-		{"idempotency-status", nothing, "Idempotency-Status"},
-		{"Idempotency-Recorded-At", nothing, "Idempotency-Recorded-At"},
+		{"idempotent-replayed", nil, ""},
+		{"idempotency-status", everything, ""},
+		{"Idempotency-Recorded-At", everything, ""},
 		{"x-cost", nil, "Grpc-Metadata-x-cost"},
 		{"x-cost", nothing, ""},
 	}
@@ -170,6 +172,26 @@ func TestG26_MarksBecomeHeaderFields(t *testing.T) {
 			assert.Equal(t, tt.want, got)
 		})
 	}
+}
+
+func TestG26_MarksAreThoseOfAnAnswerThatCame(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t)
+	md := metadata.Pairs("idempotency-status", "replayed", "idempotent-replayed", "true",
+		"idempotency-recorded-at", "2026-01-02T03:04:05Z", "x-cost", "1")
+	h := http.Header{}
+	g.DescribeAnswer(h, md, nil)
+	assert.Empty(t, h, "a stream that has only begun")
+	g.DescribeAnswer(h, nil, &durationpb.Duration{})
+	assert.Empty(t, h, "a service without marks")
+	for range 2 { // messages of a stream
+		g.DescribeAnswer(h, md, &durationpb.Duration{})
+		assert.Equal(t, http.Header{
+			"Idempotency-Status": {"replayed"}, "Idempotent-Replayed": {"true"}, "Idempotency-Recorded-At": {"2026-01-02T03:04:05Z"},
+		}, h)
+	}
+	g.DescribeError(h, nil, status.Error(codes.Internal, "the answer cannot be written as JSON"))
+	assert.Empty(t, h, "what is sent instead is another answer")
 }
 
 func TestG26_WhatIsGRPCsOwnIsNoHTTPTrailer(t *testing.T) {

@@ -22,6 +22,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/reprise-go/reprise/idempotency"
 	"github.com/reprise-go/reprise/idempotency/idemgrpc"
@@ -112,6 +113,11 @@ func (s *stage) startGateway(t *testing.T, conn *grpc.ClientConn) string {
 		runtime.WithMetadata(gateway.Metadata),
 		runtime.WithOutgoingHeaderMatcher(gateway.HeaderMatcher(nil)),
 		runtime.WithOutgoingTrailerMatcher(gateway.TrailerMatcher(nil)),
+		runtime.WithForwardResponseOption(func(ctx context.Context, w http.ResponseWriter, answer proto.Message) error {
+			told, _ := runtime.ServerMetadataFromContext(ctx)
+			gateway.DescribeAnswer(w.Header(), told.HeaderMD, answer)
+			return nil
+		}),
 		runtime.WithErrorHandler(func(ctx context.Context, mux *runtime.ServeMux, m runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
 			told, _ := runtime.ServerMetadataFromContext(ctx)
 			if code, ok := gateway.DescribeError(w.Header(), told.TrailerMD, err); ok {
