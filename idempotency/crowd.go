@@ -136,7 +136,7 @@ func (c *crowd) led(t told, claim store.Claim) (w *waiter) {
 	case t.claimed():
 	case t.err == nil && t.reply.Verdict == store.InProgress:
 		w = c.join()
-	case isOutage(t.err) && c.waiters.Len() > 0:
+	case mayPass(t.err) && c.waiters.Len() > 0:
 		// One call that took too long must not fail them all.
 		c.watch(claim, false)
 		return nil

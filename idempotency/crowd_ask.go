@@ -136,7 +136,7 @@ func (a *asker) ask() (more bool) {
 		case t.err == nil && t.reply.Verdict == store.Ended: // a late one of that owner
 			a.claim.Owner, a.unclear = store.NewOwner(), false
 			return true // what is known is known still
-		case t.err == nil && t.reply.Verdict == store.InProgress, isOutage(t.err) && a.heard:
+		case t.err == nil && t.reply.Verdict == store.InProgress, mayPass(t.err) && a.heard:
 			a.heard = true
 			a.note(t)
 			return true
@@ -151,7 +151,14 @@ func (a *asker) ask() (more bool) {
 	return false
 }
 
-// isOutage reports an error that may pass.
+// mayPass reports an outage that is worth waiting for: not one of which the store
+// says how long it will last, which every waiter may as well know now.
+func mayPass(err error) bool {
+	_, known := store.RetryAfter(err)
+	return isOutage(err) && !known
+}
+
+// isOutage reports that the store has not answered.
 func isOutage(err error) bool {
 	return err != nil && !errors.Is(err, store.ErrUnreadable) && !errors.Is(err, store.ErrInvalid)
 }
