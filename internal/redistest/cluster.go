@@ -99,6 +99,9 @@ func (c *Cluster) Client(t testing.TB, mutators ...func(*redis.ClusterOptions)) 
 	return rdb
 }
 
+// URL returns the nodes' addresses in the form that [redis.ParseClusterURL] reads.
+func (c *Cluster) URL() string { return urlOf(addrsOf(c.servers)) }
+
 // Slot returns the slot of a key.
 func (c *Cluster) Slot(key string) int {
 	c.t.Helper()

@@ -117,6 +117,12 @@ func (s *Sentinel) Client(t testing.TB, mutators ...func(*redis.FailoverOptions)
 	return rdb
 }
 
+// URL returns the sentinels' addresses in the form that [redis.ParseFailoverURL]
+// reads.
+func (s *Sentinel) URL() string {
+	return urlOf(addrsOf(s.sentinels), "master_name="+masterName)
+}
+
 // Master returns the server that the sentinels call the master.
 func (s *Sentinel) Master() *Server {
 	s.t.Helper()

@@ -121,6 +121,14 @@ func addrsOf(servers []*Server) []string {
 	return addrs
 }
 
+// urlOf returns a URL of several addresses, with further parameters.
+func urlOf(addrs []string, parameters ...string) string {
+	for _, addr := range addrs[1:] {
+		parameters = append(parameters, "addr="+addr)
+	}
+	return "redis://" + addrs[0] + "?" + strings.Join(parameters, "&")
+}
+
 // quietClient are the settings of a client whose errors a test wants to see at
 // once: no repeats, one dial.
 func quietClient(o *redis.UniversalOptions) {

@@ -20,6 +20,11 @@ func TestSentinelReplacesADeadMasterAndTakesItBack(t *testing.T) {
 	require.NoError(t, rdb.Set(t.Context(), "k", "v", 0).Err())
 	require.EqualValues(t, 1, rdb.Wait(t.Context(), 1, 5*time.Second).Val())
 	require.Len(t, s.Replicas(), 1)
+	opts, err := redis.ParseFailoverURL(s.URL())
+	require.NoError(t, err)
+	byURL := redis.NewFailoverClient(opts)
+	t.Cleanup(func() { assert.NoError(t, byURL.Close()) })
+	require.Equal(t, "v", byURL.Get(t.Context(), "k").Val())
 
 	master.Kill()
 	promoted := s.AwaitFailover(master)
@@ -57,6 +62,11 @@ func TestClusterMovesSlotsAndReplacesADeadMaster(t *testing.T) {
 		o.MaxRedirects, o.ClusterStateReloadInterval = 8, time.Second
 	})
 	require.NoError(t, rdb.Set(t.Context(), "k", "v", 0).Err())
+	opts, err := redis.ParseClusterURL(c.URL())
+	require.NoError(t, err)
+	byURL := redis.NewClusterClient(opts)
+	t.Cleanup(func() { assert.NoError(t, byURL.Close()) })
+	require.Equal(t, "v", byURL.Get(t.Context(), "k").Val())
 	from, replicas := c.MasterOf("k")
 	require.Len(t, replicas, 1)
 	require.Len(t, c.Masters(), 3)
