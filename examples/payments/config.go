@@ -23,6 +23,9 @@ type config struct {
 
 	maxBody int64
 
+	minReplicas int
+	memoryGuard time.Duration
+
 	admin       string
 	adminSettle bool
 }
@@ -69,6 +72,9 @@ func (c *config) flags() *flag.FlagSet {
 	f.StringVar(&c.stream, "stream", "buffer", "streaming of POST /v1/payments: buffer, pass")
 	f.StringVar(&c.storeDown, "store-down", "closed", "without the store: closed (503), open (run unprotected)")
 	f.Int64Var(&c.maxBody, "max-body", 1<<20, "largest stored response body in `bytes`")
+	f.IntVar(&c.minReplicas, "min-replicas", 0, "how many replicas of Redis have to acknowledge claims, marks and answers")
+	f.DurationVar(&c.memoryGuard, "memory-guard", 0,
+		"how long new keys are refused after Redis may have lost its memory; not on a cluster; 0s: not at all")
 	f.StringVar(&c.admin, "admin", "", "listener `address` of the operator's page, which has no authentication; empty: off")
 	f.BoolVar(&c.adminSettle, "admin-settle", false, "let the operator's page decide about unknown outcomes")
 	f.StringVar(&c.log, "log", "text", "log to stderr: text, json, off")
@@ -89,7 +95,25 @@ func (c *config) check() error {
 	if _, err := newLogger(c.log, io.Discard); err != nil {
 		return err
 	}
+	if err := c.checkSafeguards(); err != nil {
+		return err
+	}
 	return c.checkPolicies()
+}
+
+// checkSafeguards leaves the rest to the store.
+func (c *config) checkSafeguards() error {
+	if c.minReplicas < 0 {
+		return fmt.Errorf("-min-replicas %d: less than none", c.minReplicas)
+	}
+	if c.memoryGuard < 0 {
+		return fmt.Errorf("-memory-guard %v: less than no time", c.memoryGuard)
+	}
+	own := c.redis == "embedded" || c.redis == "memory"
+	if own && (c.minReplicas > 0 || c.memoryGuard > 0) {
+		return fmt.Errorf("-min-replicas, -memory-guard: not for -redis %s, which ends with the process", c.redis)
+	}
+	return nil
 }
 
 func (c *config) checkAddresses() error {

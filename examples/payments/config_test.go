@@ -76,6 +76,10 @@ func TestBadFlagsAreUsageErrors(t *testing.T) {
 		{"orphan empty", []string{"-orphan", ""}, "Orphan"},
 		{"stream word", []string{"-stream", "drop"}, "Stream"},
 		{"store-down word", []string{"-store-down", "ajar"}, "StoreDown"},
+		{"replicas less than none", []string{"-redis", "redis://h", "-min-replicas", "-1"}, "-min-replicas"},
+		{"guard for less than no time", []string{"-redis", "redis://h", "-memory-guard", "-1s"}, "-memory-guard"},
+		{"replicas of a Redis that has none", []string{"-min-replicas", "1"}, "-redis embedded"},
+		{"guard of a memory that ends with the process", []string{"-redis", "memory", "-memory-guard", "1h"}, "-redis memory"},
 		{"log word", []string{"-log", "xml"}, "-log"},
 		{"address without a port", []string{"-http", "localhost"}, "-http"},
 	} {
@@ -134,6 +138,39 @@ func TestBadRedisURLIsAUsageErrorWithoutItsPassword(t *testing.T) {
 			_, err := openBackend(config{redis: test.url, namespace: "n"})
 			require.ErrorIs(t, err, errUsage)
 			assert.NotContains(t, err.Error(), "hunter2")
+		})
+	}
+}
+
+func TestSafeguardsAreTheStores(t *testing.T) {
+	t.Parallel()
+	const server, cluster = "redis://127.0.0.1:1", "redis://127.0.0.1:1?addr=127.0.0.1:2"
+	for _, test := range []struct {
+		name  string
+		args  []string
+		count int
+		says  string // "" if the store can be opened
+	}{
+		{"none", []string{"-redis", server}, 0, ""},
+		{"replicas", []string{"-redis", server, "-min-replicas", "2"}, 1, ""},
+		{"guard", []string{"-redis", server, "-memory-guard", "1h"}, 1, ""},
+		{"both", []string{"-redis", server, "-min-replicas", "2", "-memory-guard", "1h"}, 2, ""},
+		{"guard of a cluster", []string{"-redis", cluster, "-memory-guard", "1h"}, 1, "MemoryGuard"},
+		{"guard for a year", []string{"-redis", server, "-memory-guard", "8760h"}, 1, "MemoryGuard"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			c, err := parseFlags(test.args, io.Discard)
+			require.NoError(t, err)
+			assert.Len(t, c.safeguards(), test.count)
+			b, err := openBackend(c)
+			if test.says != "" {
+				require.ErrorIs(t, err, errUsage)
+				assert.ErrorContains(t, err, test.says)
+				return
+			}
+			require.NoError(t, err)
+			assert.NoError(t, b.close())
 		})
 	}
 }

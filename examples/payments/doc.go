@@ -11,6 +11,9 @@
 //	go run ./examples/payments -redis redis://127.0.0.1:6379/0 -ledger ledger.jsonl
 //
 // on a real one, next to any number of further instances. -help lists the flags.
+// With -min-replicas 1 a request runs only when a replica of that Redis knows of
+// it; with -memory-guard 24h a Redis that came back empty means 503 for new keys
+// until somebody who knows better blesses it (redisstore.MemoryGuard).
 //
 //	curl -i http://127.0.0.1:8080/v1/payments \
 //	  -H 'Authorization: Bearer sk_test_acme' \

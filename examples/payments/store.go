@@ -36,7 +36,7 @@ func openBackend(c config) (*backend, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: -redis: %w", errUsage, err)
 	}
-	return onRedis(rdb, name, c.namespace)
+	return onRedis(rdb, name, c.namespace, c.safeguards()...)
 }
 
 func openMemory() (*backend, error) {
@@ -47,8 +47,23 @@ func openMemory() (*backend, error) {
 	return &backend{records, "memory", func() error { return nil }}, nil
 }
 
-func onRedis(rdb redis.UniversalClient, name, namespace string) (*backend, error) {
-	records, err := redisstore.New(rdb, redisstore.Namespace(namespace))
+// acknowledgeWithin is for how long a request waits for replicas.
+const acknowledgeWithin = 200 * time.Millisecond
+
+// safeguards are against a Redis that forgets what it has acknowledged.
+func (c *config) safeguards() []redisstore.Option {
+	var options []redisstore.Option
+	if c.minReplicas > 0 {
+		options = append(options, redisstore.MinReplicas(c.minReplicas, acknowledgeWithin))
+	}
+	if c.memoryGuard > 0 {
+		options = append(options, redisstore.MemoryGuard(c.memoryGuard))
+	}
+	return options
+}
+
+func onRedis(rdb redis.UniversalClient, name, namespace string, options ...redisstore.Option) (*backend, error) {
+	records, err := redisstore.New(rdb, append(options, redisstore.Namespace(namespace))...)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%w: %w", errUsage, err), rdb.Close())
 	}
