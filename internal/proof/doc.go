@@ -8,13 +8,16 @@
 //     porcupine with [store.Step] as the sequential model.
 //   - model: the protocol in Promela, searched through by Spin, and compared with
 //     [store.Step] transition by transition.
+//   - chaos: several processes of the reference service on a Redis, a Sentinel or a
+//     Cluster, everything around them killed, stopped, cut off and wiped, with the
+//     ledger of effects as the judge.
 //   - proxies, clients, browser, grpcurl, gateway: other people's software around
 //     the service. nginx and HAProxy send requests again, HTTP clients retry,
 //     Chromium drives the operator's page, grpcurl types what the README shows,
 //     and grpc-gateway translates.
 //   - locks: benchmarks of the lock beside other Go locks on Redis.
 //
-// The first three must catch cores that are wrong on purpose (storetest/broken,
+// The first four must catch cores that are wrong on purpose (storetest/broken,
 // scripts that are edited on their way to Redis, variants of the model), or their silence about the
 // right core means nothing.
 //

@@ -21,7 +21,7 @@ const durationEnv = "DURATION"
 // each kill leaves more outcomes unknown.
 func small() chaos.Config {
 	cfg := chaos.Full()
-	cfg.Duration, cfg.Keys, cfg.Minimum = 10*time.Second, 2000, 3
+	cfg.Duration, cfg.Keys, cfg.Minimum = 6*time.Second, 1200, 3
 	cfg.Density = 0.6
 	return cfg
 }
@@ -53,6 +53,12 @@ func rows(f chaos.Fault) string {
 		return "F11 Redis killed"
 	case chaos.ScriptFlush:
 		return "F37 scripts forgotten"
+	case chaos.MemoryLoss:
+		return "F12 F14 everything forgotten, with the guard"
+	case chaos.Failover:
+		return "F15 a master killed"
+	case chaos.SlotMove:
+		return "F18 a slot moved"
 	case chaos.HangUp:
 		return "F51 clients hang up"
 	}
@@ -75,6 +81,22 @@ func TestChaos(t *testing.T) {
 	}
 }
 
+func TestChaosOnTopologies(t *testing.T) {
+	for topology, orphan := range map[chaos.Topology]idempotency.Orphan{
+		chaos.Sentinel: idempotency.OrphanRerunUnmarked,
+		chaos.Cluster:  idempotency.OrphanRefuse,
+	} {
+		t.Run(string(topology), func(t *testing.T) {
+			t.Parallel()
+			cfg := small()
+			cfg.Topology, cfg.Orphan = topology, orphan
+			cfg.Duration, cfg.Keys, cfg.Minimum = 4*time.Second, 600, 1
+			cfg.Faults = chaos.AllFaults(topology)
+			judge(t, chaos.Run(t, &payments, cfg))
+		})
+	}
+}
+
 // TestChaosFull is for `DURATION=30s go test -run TestChaosFull`.
 func TestChaosFull(t *testing.T) {
 	text := os.Getenv(durationEnv)
@@ -83,6 +105,7 @@ func TestChaosFull(t *testing.T) {
 	}
 	duration, err := time.ParseDuration(text)
 	require.NoError(t, err)
+	seen := make(map[chaos.Fault]int)
 	for seed := range uint64(3) {
 		for _, orphan := range []idempotency.Orphan{idempotency.OrphanRefuse, idempotency.OrphanRerunUnmarked} {
 			t.Run(fmt.Sprintf("seed %d %s", seed, orphan), func(t *testing.T) {
@@ -90,9 +113,16 @@ func TestChaosFull(t *testing.T) {
 				cfg.Keys = int(float64(cfg.Keys) * duration.Seconds() / cfg.Duration.Seconds())
 				cfg.Seed, cfg.Orphan, cfg.Duration = seed, orphan, duration
 				cfg.Wait = time.Duration(seed) * 100 * time.Millisecond
-				judge(t, chaos.Run(t, &payments, cfg))
+				report := chaos.Run(t, &payments, cfg)
+				judge(t, report)
+				for fault, n := range report.Faults {
+					seen[fault] += n
+				}
 			})
 		}
+	}
+	for _, fault := range chaos.AllFaults(chaos.Single) {
+		assert.GreaterOrEqual(t, seen[fault], 10, "%s in all runs", fault)
 	}
 }
 
@@ -106,11 +136,8 @@ func judge(t *testing.T, report *chaos.Report) {
 		t.Run(string(rule), func(t *testing.T) { assert.Zero(t, report.Broken(rule), "see the table") })
 	}
 	for _, fault := range report.Config.Faults {
-		t.Run(rows(fault), func(t *testing.T) {
-			assert.GreaterOrEqual(t, report.Faults[fault], report.Config.Minimum, "too little was seen")
-		})
+		t.Run(rows(fault), func(t *testing.T) { assert.Positive(t, report.Faults[fault]) })
 	}
-	t.Run("F04 the outcome of some effects stays unknown", func(t *testing.T) { assert.Positive(t, report.Charged) })
 	assert.Empty(t, report.TooLittle)
 }
 
@@ -131,10 +158,25 @@ func TestJudgeCatchesAServiceThatRunsMarkedEffectsAgain(t *testing.T) {
 	assert.Regexp(t, `(?m)^history of key \d+ .*\n(.*\n)*?  ledger .*\n  ledger .*$`, table.String(), "both effects are shown")
 }
 
+// Without the guard a Redis that has forgotten everything lets everything run
+// again.
+func TestJudgeCatchesALossOfMemoryWithoutTheGuard(t *testing.T) {
+	cfg := small()
+	cfg.Guard = false
+	cfg.Duration, cfg.Keys, cfg.Minimum = 2*time.Second, 400, 10
+	cfg.Faults = []chaos.Fault{chaos.MemoryLoss}
+	report := chaos.Run(t, &payments, cfg)
+	assert.Equal(t, 2, report.Faults[chaos.MemoryLoss])
+	assert.Positive(t, report.Broken(chaos.OneEffect))
+	assert.Positive(t, report.Broken(chaos.OneAnswer))
+	assert.False(t, report.OK())
+}
+
 // Without faults there is an answer for everybody, which is what faults take away.
 func TestWithoutFaultsEveryKeyIsAnsweredAndTooLittleIsSeen(t *testing.T) {
 	cfg := small()
 	cfg.Duration, cfg.Keys, cfg.Faults = time.Second, 200, nil
+	cfg.Lease = time.Minute // a busy machine is no fault either
 	report := chaos.Run(t, &payments, cfg)
 	assert.True(t, report.OK(), "%+v", report.Violations)
 	assert.Equal(t, len(report.History.Stories), report.Answered)
@@ -142,7 +184,7 @@ func TestWithoutFaultsEveryKeyIsAnsweredAndTooLittleIsSeen(t *testing.T) {
 	assert.Positive(t, report.Codes["replayed 201"])
 	assert.Positive(t, report.Codes["replayed OK"])
 
-	cfg.Faults = []chaos.Fault{chaos.HangUp}
+	cfg.Faults, cfg.Lease = []chaos.Fault{chaos.HangUp}, time.Second
 	cfg.Minimum = 100_000
 	report = chaos.Run(t, &payments, cfg)
 	assert.Empty(t, report.Violations)

@@ -26,6 +26,12 @@ type Config struct {
 	Duration time.Duration
 	// Servers is how many there are at any time.
 	Servers int
+	// Topology is that of Redis, [Single] if "".
+	Topology Topology
+	// Guard has the service watch for a loss of Redis' memory, and refuse keys that
+	// are new until the memory has been blessed. Without it, and with [MemoryLoss],
+	// violations are to be expected. A cluster has none.
+	Guard bool
 	// Orphan is the service's rule for attempts that died. With
 	// [idempotency.OrphanRerun] violations are to be expected.
 	Orphan idempotency.Orphan
@@ -38,7 +44,9 @@ type Config struct {
 	Faults []Fault
 	// Density is how many of the faults there are, for their time: 1 if 0.
 	Density float64
-	// Minimum is how often each of them has to happen.
+	// Minimum is how often each of them has to happen. A fifth of that is enough for
+	// those after which nobody can work for seconds: [MemoryLoss], [Failover] and
+	// [SlotMove].
 	Minimum int
 }
 
@@ -49,9 +57,11 @@ func Full() Config {
 		Duration: fullSize,
 		Keys:     6000,
 		Servers:  3,
+		Topology: Single,
+		Guard:    true,
 		Orphan:   idempotency.OrphanRefuse,
 		Lease:    leaseByDefault,
-		Faults:   AllFaults(),
+		Faults:   AllFaults(Single),
 		Density:  1,
 		Minimum:  10,
 	}
@@ -66,7 +76,17 @@ func (c *Config) complete() error {
 	if c.Density == 0 {
 		c.Density = 1
 	}
+	if c.Topology == "" {
+		c.Topology = Single
+	}
+	for _, f := range c.Faults {
+		if !slices.Contains(AllFaults(c.Topology), f) {
+			return fmt.Errorf("Faults: %s does not befall a Redis of topology %q", f, c.Topology)
+		}
+	}
 	switch {
+	case !slices.Contains(Topologies(), c.Topology):
+		return fmt.Errorf("Topology %q is none of %v", c.Topology, Topologies())
 	case c.Duration <= 0:
 		return fmt.Errorf("Duration %v: there is no time for anything", c.Duration)
 	case c.Keys < 1:
@@ -87,5 +107,17 @@ func (c *Config) times(f Fault) int {
 		return 0
 	}
 	planned := float64(f.perRun()) * c.Density * c.Duration.Seconds() / fullSize.Seconds()
-	return max(int(planned+0.5), c.Minimum)
+	return max(int(planned+0.5), c.minimum(f))
 }
+
+// minimum is how often a fault has to happen.
+func (c *Config) minimum(f Fault) int {
+	switch f {
+	case MemoryLoss, Failover, SlotMove:
+		return (c.Minimum + 4) / 5
+	}
+	return c.Minimum
+}
+
+// guarded says that there is somebody to bless a memory for.
+func (c *Config) guarded() bool { return c.Guard && c.Topology != Cluster }

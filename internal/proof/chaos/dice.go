@@ -15,6 +15,7 @@ const (
 	clientDice
 	auditDice
 	laneDice
+	strokeDice
 	lineDice
 )
 

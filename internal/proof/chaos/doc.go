@@ -13,15 +13,30 @@
 // comes back from its append-only file, and forgets its scripts. Then the faults
 // stop, and every key is asked for once more.
 //
+// Now and then Redis forgets everything, by FLUSHALL or because it comes back
+// without its file. The service runs with the guard against that: it refuses what
+// it does not know until somebody blesses the memory, which happens when the
+// clients of the old keys have given up and all servers are drained. Some of those
+// keys are asked for in between, and none may run again.
+//
+// With -topology sentinel or cluster there are masters that are killed and
+// replaced, and slots that move, under the same load and judge. The service waits
+// there until a replica has what it wrote.
+//
 // The judge knows only what clients were told, the ledger, and the servers'
 // logs. The rules that it holds the library to are the constants of type [Rule].
 // A run in which a fault happened less often than it should have fails as well:
 // silence about nothing proves nothing.
 //
-// A seed decides what is sent and which faults come in which order. The machine
-// decides how these meet, so a seed gives a similar run and not the same one;
-// what a violation prints has the whole history of its key.
+// A seed decides what is sent and which faults come in which order ([Config.Plan]).
+// The machine decides how these meet, so a seed gives a similar run and not the
+// same one; what a violation prints has the whole history of its key.
 //
-// Redis never loses here what it acknowledged. What the service promises when it
-// does needs the guard against memory loss, and is not among the faults yet.
+// Two settings are broken on purpose, and have to be caught: -orphan rerun, which
+// runs marked effects again, and -guard=false.
+//
+// The tests of this package are runs of small size. The full size is six runs of
+// this one, or longer ones:
+//
+//	DURATION=30s go test -run TestChaosFull -timeout 60m -v ./chaos
 package chaos

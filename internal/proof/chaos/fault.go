@@ -38,57 +38,95 @@ const (
 	RedisKill Fault = "redis-kill"
 	// ScriptFlush makes Redis forget all scripts.
 	ScriptFlush Fault = "script-flush"
+	// MemoryLoss makes Redis forget everything: by FLUSHALL, or because it is killed
+	// and comes back empty.
+	MemoryLoss Fault = "memory-loss"
+	// Failover ends a master (SIGKILL), which a replica replaces. It comes back as a
+	// replica.
+	Failover Fault = "failover"
+	// SlotMove takes a slot with a record in it to another master of a cluster.
+	SlotMove Fault = "slot-move"
 	// HangUp is a client that leaves before its answer.
 	HangUp Fault = "hang-up"
 )
 
-// AllFaults returns every kind.
-func AllFaults() []Fault {
-	return slices.Concat(kills(), outages(), redisFaults(), []Fault{LostReply, CutReply, HangUp})
-}
+// Topology is how many servers Redis has, and who watches them.
+type Topology string
 
-// kills befall a server at random, one after the other.
-func kills() []Fault { return []Fault{Kill, KillBefore, KillAfter} }
+// The topologies.
+const (
+	// Single is one server with an append-only file.
+	Single Topology = "single"
+	// Sentinel is a master with two replicas and three sentinels. The service waits
+	// until one replica has what it wrote.
+	Sentinel Topology = "sentinel"
+	// Cluster is three masters with a replica each, for which the service waits.
+	Cluster Topology = "cluster"
+)
+
+// Topologies returns all of them.
+func Topologies() []Topology { return []Topology{Single, Sentinel, Cluster} }
+
+// AllFaults returns every kind that there is with a topology. What befalls a line
+// to Redis is for a single server, since the others say where they are found.
+func AllFaults(topology Topology) []Fault {
+	switch topology {
+	case Sentinel:
+		return []Fault{Kill, Drain, Pause, ScriptFlush, Failover, HangUp}
+	case Cluster:
+		return []Fault{Kill, Drain, Pause, ScriptFlush, Failover, SlotMove, HangUp}
+	}
+	return []Fault{
+		Kill, KillBefore, KillAfter, Drain, Pause, Partition, OneWay, LostReply, CutReply,
+		RedisPause, RedisKill, ScriptFlush, MemoryLoss, HangUp,
+	}
+}
 
 // outages befall a server at random, one after the other.
 func outages() []Fault { return []Fault{Drain, Pause, Partition, OneWay} }
 
-// redisFaults befall Redis, one after the other.
-func redisFaults() []Fault { return []Fault{RedisPause, RedisKill, ScriptFlush} }
+// blows befall a server at random or Redis, one after the other.
+func blows() []Fault { return append(kills(), redisFaults()...) }
+
+func kills() []Fault { return []Fault{Kill, KillBefore, KillAfter} }
+
+func redisFaults() []Fault {
+	return []Fault{RedisPause, RedisKill, ScriptFlush, MemoryLoss, Failover, SlotMove}
+}
 
 // perRun is how often a fault is to happen in a run of full size, which lasts
-// fullSize. Those that are not named here happen to a share of all commands or
-// requests.
+// fullSize. Those that happen to a share of all commands or requests have no number.
 func (f Fault) perRun() int {
 	switch f {
 	case Kill:
-		return 16
+		return 20
 	case KillBefore, KillAfter:
-		return 12
+		return 15
 	case ScriptFlush:
 		return 30
+	case MemoryLoss:
+		return 4
+	case Failover, SlotMove:
+		return 5
 	default:
 		return 12
 	}
 }
 
-// ParseFaults reads names with commas between them. "all" is all of them, "none"
-// or nothing is none.
-func ParseFaults(list string) ([]Fault, error) {
+// ParseFaults reads names with commas between them. "all" is all that there are
+// with a topology, "none" or nothing is none.
+func ParseFaults(list string, topology Topology) ([]Fault, error) {
+	all := AllFaults(topology)
 	switch list {
 	case "all":
-		return AllFaults(), nil
+		return all, nil
 	case "", "none":
 		return nil, nil
 	}
-	known := make(map[Fault]bool)
-	for _, f := range AllFaults() {
-		known[f] = true
-	}
 	var faults []Fault
 	for name := range strings.SplitSeq(list, ",") {
-		if !known[Fault(name)] {
-			return nil, fmt.Errorf("unknown fault %q; there are %v", name, AllFaults())
+		if !slices.Contains(all, Fault(name)) {
+			return nil, fmt.Errorf("unknown fault %q; with topology %s there are %v", name, topology, all)
 		}
 		faults = append(faults, Fault(name))
 	}

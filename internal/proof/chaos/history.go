@@ -22,6 +22,8 @@ const (
 	Retry Purpose = "retry" // after an answer that was not final
 	Again Purpose = "again" // after a final answer
 	Audit Purpose = "audit" // after the faults
+	// Quarantine is after Redis has lost its memory, and before that is blessed.
+	Quarantine Purpose = "quarantine"
 )
 
 // Request is one request and what became of it. Times count from the beginning
@@ -72,8 +74,17 @@ type Trouble struct {
 type Story struct {
 	Order Order
 
+	// GivenUp says that nobody asks any more, since Redis has lost its memory.
+	GivenUp bool
+
 	mu       sync.Mutex
 	Requests []Request
+}
+
+// Answered reports whether a client has got a final answer. For the time after
+// the run.
+func (s *Story) Answered() bool {
+	return slices.ContainsFunc(s.Requests, func(r Request) bool { return r.Answer.Final() })
 }
 
 func (s *Story) add(r Request) {

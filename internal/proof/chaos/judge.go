@@ -57,7 +57,8 @@ type Violation struct {
 // themselves every two seconds at most, which a pause of their server delays.
 const stale = 5 * time.Second
 
-// maxUnknown is the share of keys whose outcome may stay unknown.
+// maxUnknown is the share of keys whose outcome may stay unknown, of those that
+// somebody went on asking for.
 const maxUnknown = 0.05
 
 // Judge returns all violations.
@@ -67,16 +68,21 @@ func (h *History) Judge() []Violation {
 		j.byAmount[e.Amount] = append(j.byAmount[e.Amount], e)
 		j.byRecord[e.KeyHash]++
 	}
-	unknown := 0
+	unknown, refused := 0, 0
 	for i, s := range h.Stories {
 		j.effects(i, s)
 		j.answers(i, s)
-		if j.inTheEnd(i, s) {
+		switch {
+		case s.Answered():
+		case s.GivenUp:
+			refused++
+		default:
 			unknown++
 		}
+		j.inTheEnd(i, s)
 	}
-	if float64(unknown) > maxUnknown*float64(len(h.Stories)) {
-		j.violate(MostlyKnown, -1, "the outcome of %d of %d keys is unknown", unknown, len(h.Stories))
+	if asked := len(h.Stories) - refused; float64(unknown) > maxUnknown*float64(asked) {
+		j.violate(MostlyKnown, -1, "the outcome of %d of %d keys is unknown", unknown, asked)
 	}
 	j.processes()
 	return j.violations
@@ -128,17 +134,18 @@ func (j *judge) answers(key int, s *Story) {
 		return
 	}
 	for _, r := range s.Requests {
-		j.compare(key, s.Requests[first], r)
+		j.compare(key, s, s.Requests[first], r)
 	}
 }
 
 // compare holds a request to the final answer that was there first.
-func (j *judge) compare(key int, first, r Request) {
+func (j *judge) compare(key int, s *Story, first, r Request) {
 	switch {
 	case r.Answer.Final() && r.Answer.Text != first.Answer.Text:
 		j.violate(OneAnswer, key, "final answers %q and %q", first.Answer.Text, r.Answer.Text)
 	case r.Answer.Final(), !r.Answer.came(), r.Began <= first.Ended:
 	case r.Answer.Code == "store_unavailable", r.Answer.Code == "draining":
+	case r.Answer.Code == "in_progress" && s.GivenUp: // behind a claim that is being refused
 	case r.Answer.Code == "in_progress" && j.Waits && r.Began <= first.Ended+stale:
 	default:
 		j.violate(StaysAnswered, key, "%s %s at %v, after a final answer at %v",
@@ -179,21 +186,17 @@ func (j *judge) explained(key int, a Answer) {
 	}
 }
 
-// inTheEnd judges what a key's client knows when the faults are over. It reports
-// whether that is nothing for certain.
-func (j *judge) inTheEnd(key int, s *Story) (unknown bool) {
+// inTheEnd judges what a key's client knows when the faults are over.
+func (j *judge) inTheEnd(key int, s *Story) {
 	var last Answer
-	final := false
 	for _, r := range s.Requests {
 		if r.Purpose == Audit {
 			last = r.Answer
 		}
-		final = final || r.Answer.Final()
 	}
-	if !last.Final() && last.Code != "outcome_unknown" {
+	if !s.GivenUp && !last.Final() && last.Code != "outcome_unknown" {
 		j.violate(Answerable, key, "in the end the answer is %s %s", last.Mark, last.Code)
 	}
-	return !final
 }
 
 // crash finds what the runtime writes about the end of a process.

@@ -66,6 +66,7 @@ func TestJudge(t *testing.T) {
 		effects []paytest.Entry
 		told    []chaos.Request
 		waits   bool
+		givenUp bool
 		broken  []chaos.Rule
 	}{
 		{name: "paid and replayed", effects: one, told: told(executed, replayed)},
@@ -105,6 +106,12 @@ func TestJudge(t *testing.T) {
 			name: "believed for too long", effects: one, told: told(executed, replayed, replayed, replayed, replayed, replayed, replayed, busy, replayed), waits: true,
 			broken: []chaos.Rule{chaos.StaysAnswered},
 		},
+		{name: "given up in a quarantine", told: told(busy, refused("rejected", "store_unavailable")), givenUp: true},
+		{name: "given up, and running behind another's claim", effects: one, told: told(executed, busy), givenUp: true},
+		{
+			name: "given up, and run again", effects: []paytest.Entry{effect(payment), effect(other)},
+			told: told(executed, paid("executed", other)), givenUp: true, broken: []chaos.Rule{chaos.OneEffect, chaos.OneAnswer},
+		},
 		{name: "success without an effect", told: told(executed, replayed), broken: []chaos.Rule{chaos.RealAnswer}},
 		{name: "success with another payment's id", effects: one, told: told(paid("executed", other)), broken: []chaos.Rule{chaos.RealAnswer}},
 		{
@@ -124,7 +131,7 @@ func TestJudge(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			h := history(test.source, test.effects, test.told)
-			h.Waits = test.waits
+			h.Waits, h.Stories[0].GivenUp = test.waits, test.givenUp
 			assert.ElementsMatch(t, test.broken, brokenIn(h))
 		})
 	}
@@ -153,6 +160,15 @@ func TestJudgeOfServersAndRedis(t *testing.T) {
 		{"all in order", func(h *chaos.History) { h.Logs = map[int]string{1: "{\"msg\":\"draining\"}\n"} }, nil},
 		{"one outcome of twenty unknown", func(h *chaos.History) { h.Stories[3].Requests = unknown }, nil},
 		{"two of them", func(h *chaos.History) { h.Stories[3].Requests, h.Stories[4].Requests = unknown, unknown }, []chaos.Rule{chaos.MostlyKnown}},
+		{"two of them, one given up", func(h *chaos.History) {
+			h.Stories[3].Requests, h.Stories[4].Requests = unknown, unknown
+			h.Stories[4].GivenUp = true
+		}, []chaos.Rule{chaos.MostlyKnown}},
+		{"all given up but one", func(h *chaos.History) {
+			for _, s := range h.Stories[1:] {
+				s.Requests, s.GivenUp = unknown, true
+			}
+		}, nil},
 		{"a key in a log", func(h *chaos.History) { h.Logs = map[int]string{1: "claim of canaryInTheKey-1-2\n"} }, []chaos.Rule{chaos.Quiet}},
 		{"a body in a log", func(h *chaos.History) { h.Logs = map[int]string{1: "x\ny canaryInTheBody-7\n"} }, []chaos.Rule{chaos.Quiet}},
 		{"a key in Redis", func(h *chaos.History) { h.Leaks = []string{"chaos:{00}"} }, []chaos.Rule{chaos.Quiet}},

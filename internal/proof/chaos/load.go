@@ -9,7 +9,7 @@ import (
 const (
 	// limit is how long a request may take: longer than anything that befalls a
 	// server, with all that its requests wait for after it.
-	limit = 10 * time.Second
+	limit = 30 * time.Second
 	// insistence is how long a client goes on asking before it leaves the rest to
 	// the audit.
 	insistence = 4 * time.Second
@@ -17,43 +17,44 @@ const (
 	// at one server. A server that is killed leaves as many outcomes unknown as it
 	// has requests running; with more room that would be the machine's choice.
 	busy, room = 100, 6
+	// backlog is how much of what has not begun in time may begin at once.
+	backlog = 50 * time.Millisecond
 	// hangUps is the share of requests whose client leaves early.
 	hangUps = 0.06
 )
 
 // load begins one key after the other, for as long as there are faults, and
-// returns when all clients are done.
+// leaves the clients to their generations.
 func (r *run) load(over <-chan struct{}) {
 	places := make(chan struct{}, busy)
 	pace := r.cfg.Duration / time.Duration(r.cfg.Keys)
-	for i := 0; r.sleepUntil(time.Duration(i)*pace, over); i++ {
+	next := r.since()
+	for i := 0; r.sleepUntil(next, over); i++ {
 		select {
 		case places <- struct{}{}:
 		case <-over:
 			continue
 		}
-		s := &Story{Order: newOrder(r.cfg.Seed, i)}
-		r.history.Stories = append(r.history.Stories, s)
-		r.begun.Add(1)
-		r.clients.Go(func() {
+		// What an outage has kept from beginning does not begin all at once after it.
+		next = max(next+pace, r.since()-backlog)
+		r.begin(newOrder(r.cfg.Seed, i), func(s *Story, g *generation) {
 			defer func() { <-places }()
-			r.serve(s, over)
+			r.serve(s, g)
 		})
 	}
-	r.clients.Wait()
 }
 
 // serve sends all copies of an order, each by a client of its own.
-func (r *run) serve(s *Story, over <-chan struct{}) {
+func (r *run) serve(s *Story, g *generation) {
 	for i := 1; i < s.Order.copies; i++ {
 		d := newDice(r.cfg.Seed, clientDice, uint64(s.Order.Number)<<8|uint64(i))
-		r.clients.Go(func() {
-			if r.sleepUntil(r.since()+d.between(0, 30*time.Millisecond), over) {
-				r.insist(s, Copy, d, over)
+		g.clients.Go(func() {
+			if r.sleepUntil(r.since()+d.between(0, 30*time.Millisecond), g.over) {
+				r.insist(s, Copy, d, g.over)
 			}
 		})
 	}
-	r.insist(s, First, newDice(r.cfg.Seed, clientDice, uint64(s.Order.Number)<<8), over)
+	r.insist(s, First, newDice(r.cfg.Seed, clientDice, uint64(s.Order.Number)<<8), g.over)
 }
 
 // insist asks until there is an answer to be content with.
@@ -105,7 +106,7 @@ func (r *run) ask(s *Story, purpose Purpose, d dice) Answer {
 	defer func() { <-server.room }()
 	to := server.now()
 	patience := limit
-	hurried := purpose != Audit && r.cfg.has(HangUp) && d.chance(hangUps)
+	hurried := purpose != Audit && purpose != Quarantine && r.cfg.has(HangUp) && d.chance(hangUps)
 	if hurried {
 		patience = d.between(time.Millisecond, 150*time.Millisecond)
 	}
@@ -125,32 +126,16 @@ func (r *run) ask(s *Story, purpose Purpose, d dice) Answer {
 	return req.Answer
 }
 
-// auditors is how many ask at the same time when the faults are over.
-const auditors = 16
-
 // audit asks for every key once the faults have stopped, and what they have left
 // behind has lapsed.
-func (r *run) audit() {
-	if !r.sleep(2 * r.cfg.Lease) {
+func (r *run) audit(stories []*Story) {
+	if len(r.cfg.Faults) > 0 && !r.sleep(2*r.cfg.Lease) {
 		return
 	}
-	stories := make(chan *Story)
-	for range auditors {
-		r.clients.Go(func() {
-			for s := range stories {
-				r.auditKey(s)
-			}
-		})
-	}
-	for _, s := range r.history.Stories {
-		stories <- s
-	}
-	close(stories)
-	r.clients.Wait()
+	r.askAll(stories, r.auditKey)
 }
 
-func (r *run) auditKey(s *Story) {
-	d := newDice(r.cfg.Seed, auditDice, uint64(s.Order.Number))
+func (r *run) auditKey(s *Story, d dice) {
 	for began := r.since(); r.since()-began < limit; {
 		a := r.ask(s, Audit, d)
 		if a.Final() || a.Code == "outcome_unknown" || !r.sleep(100*time.Millisecond) {

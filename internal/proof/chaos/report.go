@@ -17,9 +17,11 @@ type Report struct {
 	History  *History
 	Faults   map[Fault]int
 	Purposes map[Purpose]int
-	Codes    map[string]int // what clients were told
+	Marks    map[string]int // of the answers
+	Codes    map[string]int // what clients were told, with its mark
 	Answered int            // keys with a final answer
-	// Charged is how many of the others had an effect all the same.
+	Refused  int            // keys that were given up because of a quarantine
+	// Charged is how many keys without one had an effect all the same.
 	Charged    int
 	Violations []Violation
 	// TooLittle says which faults happened less often than they had to.
@@ -33,6 +35,7 @@ func newReport(h *History, cfg Config, faults map[Fault]int, took time.Duration)
 		History:    h,
 		Faults:     faults,
 		Purposes:   make(map[Purpose]int),
+		Marks:      make(map[string]int),
 		Codes:      make(map[string]int),
 		Violations: h.Judge(),
 	}
@@ -52,8 +55,8 @@ func (r *Report) missing() []string {
 	var list []string
 	cfg := r.Config
 	for _, f := range cfg.Faults {
-		if n := r.Faults[f]; n < cfg.Minimum {
-			list = append(list, fmt.Sprintf("%s: %d times, not %d", f, n, cfg.Minimum))
+		if n := r.Faults[f]; n < cfg.minimum(f) {
+			list = append(list, fmt.Sprintf("%s: %d times, not %d", f, n, cfg.minimum(f)))
 		}
 	}
 	mayRun := cfg.Orphan == idempotency.OrphanRerun // then no outcome stays unknown
@@ -67,22 +70,34 @@ func (r *Report) missing() []string {
 }
 
 func (r *Report) countStory(s *Story, charged bool) {
-	final := false
 	for _, req := range s.Requests {
 		r.Purposes[req.Purpose]++
-		r.Codes[(req.Answer.Mark+" "+req.Answer.Code)]++
-		final = final || req.Answer.Final()
+		r.Marks[req.Answer.Mark]++
+		r.Codes[req.Answer.Mark+" "+req.Answer.Code]++
 	}
 	switch {
-	case final:
+	case s.Answered():
 		r.Answered++
-	case charged:
+		return
+	case s.GivenUp:
+		r.Refused++
+	}
+	if charged {
 		r.Charged++
 	}
 }
 
 // OK reports whether nothing was violated, and enough happened to say so.
 func (r *Report) OK() bool { return len(r.Violations) == 0 && len(r.TooLittle) == 0 }
+
+// Killed returns how often a server or Redis was killed.
+func (r *Report) Killed() int {
+	n := 0
+	for _, f := range append(kills(), RedisKill, Failover) {
+		n += r.Faults[f]
+	}
+	return n
+}
 
 // Broken returns how often a rule was.
 func (r *Report) Broken(rule Rule) int {
@@ -102,22 +117,27 @@ const shown = 5
 // Print writes the report as a table, and the histories of keys with violations.
 func (r *Report) Print(w io.Writer) {
 	cfg, keys := r.Config, len(r.History.Stories)
-	fmt.Fprintf(w, "chaos: seed %d, orphan %s, %d servers, lease %v, %v of faults, %v in all\n\n",
-		cfg.Seed, cfg.Orphan, cfg.Servers, cfg.Lease, cfg.Duration, r.Took.Round(time.Millisecond))
+	fmt.Fprintf(w, "chaos: seed %d, redis %s, orphan %s, %d servers, lease %v, %v of faults, %v in all\n\n",
+		cfg.Seed, cfg.Topology, cfg.Orphan, cfg.Servers, cfg.Lease, cfg.Duration, r.Took.Round(time.Millisecond))
 	fmt.Fprintf(w, "%-42s %7d\n", "keys", keys)
 	printCounts(w, "requests: ", r.Purposes)
 	fmt.Fprintln(w)
-	for _, f := range AllFaults() {
+	for _, f := range AllFaults(cfg.Topology) {
 		if cfg.has(f) {
-			fmt.Fprintf(w, "%-42s %7d  (%d at least)\n", "fault: "+string(f), r.Faults[f], cfg.Minimum)
+			fmt.Fprintf(w, "%-42s %7d  (%d at least)\n", "fault: "+string(f), r.Faults[f], cfg.minimum(f))
 		}
 	}
 	fmt.Fprintln(w)
 	printCounts(w, "told: ", r.Codes)
-	fmt.Fprintf(w, "\n%-42s %7d\n", "effects in the ledger", len(r.History.Effects))
+	unknown := keys - r.Answered - r.Refused
+	fmt.Fprintf(w, "\n%-42s %7d\n", "servers and Redis killed", r.Killed())
+	fmt.Fprintf(w, "%-42s %7d\n", "executed", r.Marks["executed"])
+	fmt.Fprintf(w, "%-42s %7d\n", "replayed", r.Marks["replayed"])
+	fmt.Fprintf(w, "%-42s %7d\n", "effects in the ledger", len(r.History.Effects))
 	fmt.Fprintf(w, "%-42s %7d  %.2f %%\n", "keys with a final answer", r.Answered, percent(r.Answered, keys))
-	fmt.Fprintf(w, "%-42s %7d  %.2f %%\n", "keys whose outcome is unknown", keys-r.Answered, percent(keys-r.Answered, keys))
-	fmt.Fprintf(w, "%-42s %7d\n\n", "… of them with an effect", r.Charged)
+	fmt.Fprintf(w, "%-42s %7d  %.2f %%\n", "keys refused since Redis lost its memory", r.Refused, percent(r.Refused, keys))
+	fmt.Fprintf(w, "%-42s %7d  %.2f %%\n", "keys whose outcome is unknown", unknown, percent(unknown, keys))
+	fmt.Fprintf(w, "%-42s %7d\n\n", "… of both with an effect", r.Charged)
 	r.printVerdicts(w)
 }
 

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/reprise-go/reprise/internal/paytest"
-	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 // run is a run on its way.
@@ -17,16 +16,16 @@ type run struct {
 	t       testing.TB
 	cfg     Config
 	began   time.Time
-	redis   *redistest.Server
+	redis   memory
 	servers []*server
 	client  *http.Client
-	clients sync.WaitGroup // who send requests
 	faulty  sync.WaitGroup // who cause troubles
 
 	begun atomic.Int64 // keys
 
 	mu      sync.Mutex
-	history History // its stories belong to who adds them
+	history History
+	present *generation
 	counts  map[Fault]int
 }
 
@@ -44,16 +43,17 @@ func Run(t testing.TB, program *paytest.Binary, cfg Config) *Report {
 	r := &run{
 		t:       t,
 		cfg:     cfg,
-		redis:   redistest.Start(t, redistest.AOF()),
+		redis:   newMemory(t, &cfg),
 		client:  &http.Client{Transport: transport},
 		counts:  make(map[Fault]int),
 		history: History{Waits: cfg.Wait > 0},
+		present: newGeneration(0),
 	}
 	ledger := filepath.Join(t.TempDir(), "ledger.jsonl")
-	r.servers = newServers(t, program, cfg, r.redis.Addr(), ledger)
+	r.servers = newServers(t, program, cfg, r.redis, ledger)
 	r.began = time.Now()
 	r.disturb()
-	r.audit()
+	r.audit(r.history.Stories[r.present.first:])
 	r.collect(ledger)
 	return newReport(&r.history, r.cfg, r.counts, r.since())
 }
@@ -66,6 +66,7 @@ func (r *run) disturb() {
 	r.troubles()
 	close(over)
 	loading.Wait()
+	r.present.end()
 }
 
 // collect gathers what clients could not see.
@@ -77,7 +78,7 @@ func (r *run) collect(ledger string) {
 		s.logs(r.history.Logs)
 		r.history.Ended = append(r.history.Ended, s.lone...)
 	}
-	r.history.Leaks = r.redis.Holding(keyCanary)
+	r.history.Leaks = r.redis.holding(keyCanary)
 }
 
 func (r *run) since() time.Duration { return time.Since(r.began) }

@@ -1,7 +1,6 @@
 package chaos
 
 import (
-	"fmt"
 	"syscall"
 	"testing"
 	"time"
@@ -73,15 +72,16 @@ func (s *server) noteEnd() {
 
 // suffer has a fault befall the server, and leaves it in order. It reports
 // whether the fault happened.
-func (s *server) suffer(f Fault, at aim, d dice, lease time.Duration) bool {
+func (s *server) suffer(stroke Stroke, d dice, lease time.Duration) bool {
 	s.noteEnd()
-	switch f {
+	at := string(aimOf(stroke.Number))
+	switch stroke.Fault {
 	case Kill:
 		s.kill()
 	case KillBefore:
-		return s.killAt(s.line.LoseRequest(string(at), 1))
+		return s.killAt(s.line.LoseRequest(at, 1))
 	case KillAfter:
-		return s.killAt(s.line.SwallowReply(string(at), 1))
+		return s.killAt(s.line.SwallowReply(at, 1))
 	case Drain:
 		return s.drain()
 	case Pause:
@@ -113,8 +113,8 @@ const (
 	atScript aim = "evalsha"   // of any kind
 )
 
-// nextAim takes turns, so that a few kills have them all.
-func nextAim(number int) aim { return [...]aim{atRecord, atClaim, atScript}[number%3] }
+// aimOf takes turns, so that a few kills have them all.
+func aimOf(number int) aim { return [...]aim{atRecord, atClaim, atScript}[number%3] }
 
 func (s *server) kill() {
 	s.now().process.Kill()
@@ -165,26 +165,30 @@ func (s *server) logs(into map[int]string) {
 
 // flags are the service's.
 func flags(cfg Config, ledger string) []string {
-	return []string{
+	all := []string{
 		"-namespace", namespace, "-ledger", ledger, "-lease", cfg.Lease.String(),
 		"-orphan", string(cfg.Orphan), "-wait", cfg.Wait.String(), "-grpc-wait", (2 * cfg.Wait).String(), "-log", "json",
 	}
+	if cfg.guarded() {
+		all = append(all, "-memory-guard", quarantine.String())
+	}
+	if cfg.Topology != Single {
+		all = append(all, "-min-replicas", "1")
+	}
+	return all
 }
 
-// namespace is the prefix of all records.
-const namespace = "chaos"
-
 // newServers starts all servers, each with a line of its own to Redis.
-func newServers(t testing.TB, program *paytest.Binary, cfg Config, redis, ledger string) []*server {
+func newServers(t testing.TB, program *paytest.Binary, cfg Config, redis memory, ledger string) []*server {
 	t.Helper()
 	servers := make([]*server, cfg.Servers)
 	for i := range servers {
-		line := faultproxy.Start(t, redis)
+		url, line := redis.connect()
 		servers[i] = &server{
 			t:       t,
 			number:  i,
 			program: program,
-			args:    append(flags(cfg, ledger), "-redis", fmt.Sprintf("redis://%s/0", line.Addr())),
+			args:    append(flags(cfg, ledger), "-redis", url),
 			line:    line,
 			room:    make(chan struct{}, room),
 		}

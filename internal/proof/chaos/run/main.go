@@ -51,17 +51,19 @@ func parse(args []string, usage io.Writer) (chaos.Config, error) {
 	f.DurationVar(&cfg.Wait, "wait", cfg.Wait, "how long duplicates wait for the first; over gRPC twice as long")
 	f.Float64Var(&cfg.Density, "density", cfg.Density, "how many of the faults, for their time")
 	f.IntVar(&cfg.Minimum, "minimum", cfg.Minimum, "how often each fault has to happen")
+	f.BoolVar(&cfg.Guard, "guard", cfg.Guard, "refuse new keys after Redis has lost its memory; without, that has to be caught")
+	topology := f.String("topology", string(cfg.Topology), "of Redis: single, sentinel, cluster")
 	orphan := f.String("orphan", string(cfg.Orphan), "refuse, rerun-unmarked, or rerun, which has to be caught")
-	faults := f.String("faults", "all", fmt.Sprintf("all, none, or some with commas between, of %v", chaos.AllFaults()))
+	faults := f.String("faults", "all", fmt.Sprintf("all, none, or some with commas between, of %v; fewer with other topologies", chaos.AllFaults(chaos.Single)))
 	if err := f.Parse(args); err != nil {
 		return cfg, err
 	}
 	if f.NArg() > 0 {
 		return cfg, fmt.Errorf("unexpected argument %q", f.Arg(0))
 	}
-	cfg.Orphan = idempotency.Orphan(*orphan)
+	cfg.Orphan, cfg.Topology = idempotency.Orphan(*orphan), chaos.Topology(*topology)
 	var err error
-	cfg.Faults, err = chaos.ParseFaults(*faults)
+	cfg.Faults, err = chaos.ParseFaults(*faults, cfg.Topology)
 	return cfg, err
 }
 

@@ -26,15 +26,21 @@ func TestFlagsSayWhatARunIsLike(t *testing.T) {
 	cfg, err = parse([]string{
 		"-seed", "7", "-duration", "2s", "-keys", "5", "-servers", "2", "-orphan", "rerun", "-faults", "kill,pause",
 		"-lease", "1s", "-wait", "3s", "-density", "0.5", "-minimum", "4",
+		"-guard=false",
 	}, io.Discard)
 	require.NoError(t, err)
 	assert.Equal(t, chaos.Config{
 		Seed: 7, Duration: 2 * time.Second, Keys: 5, Servers: 2, Orphan: idempotency.OrphanRerun,
-		Faults: []chaos.Fault{chaos.Kill, chaos.Pause},
-		Lease:  time.Second, Wait: 3 * time.Second, Density: 0.5, Minimum: 4,
+		Faults:   []chaos.Fault{chaos.Kill, chaos.Pause},
+		Topology: chaos.Single, Lease: time.Second, Wait: 3 * time.Second, Density: 0.5, Minimum: 4,
 	}, cfg)
 
-	for _, args := range [][]string{{"-faults", "flood"}, {"-seed", "x"}, {"-flood"}, {"extra"}} {
+	cfg, err = parse([]string{"-topology", "cluster"}, io.Discard)
+	require.NoError(t, err)
+	assert.Equal(t, chaos.Cluster, cfg.Topology)
+	assert.Equal(t, chaos.AllFaults(chaos.Cluster), cfg.Faults)
+
+	for _, args := range [][]string{{"-faults", "flood"}, {"-topology", "sentinel", "-faults", "partition"}, {"-seed", "x"}, {"-flood"}, {"extra"}} {
 		_, err := parse(args, io.Discard)
 		assert.Error(t, err, args)
 	}
