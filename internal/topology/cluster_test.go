@@ -104,6 +104,7 @@ func TestS11_SlotsThatMoveUnderLoadF18(t *testing.T) {
 	}{
 		{"plain", nil},
 		{"MinReplicas", []redisstore.Option{redisstore.MinReplicas(1, 500*time.Millisecond)}},
+		{"AutoPipeline", []redisstore.Option{redisstore.AutoPipeline()}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -59,6 +59,11 @@
 // refuses new claims once memory may be lost; not on a cluster. They can be
 // combined.
 //
+// # In a hurry
+//
+// [AutoPipeline] lets calls of the same time share round trips, which is for
+// processes that serve dozens of requests at once.
+//
 // # In Redis
 //
 // A record is a string named namespace:{digest}. When an attempt ends and

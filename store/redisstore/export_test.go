@@ -11,3 +11,15 @@ var (
 		"claim", "renew", "mark", "complete", "complete_large", "fail", "release", "settle", "inspect",
 	}
 )
+
+// Queued counts the calls that wait for a round trip, by AutoPipeline.
+func Queued(s *Store) (n int) {
+	s.lanes.mu.Lock()
+	defer s.lanes.mu.Unlock()
+	for _, way := range s.lanes.byServer {
+		way.mu.Lock()
+		n += len(way.queue)
+		way.mu.Unlock()
+	}
+	return n
+}

@@ -22,6 +22,7 @@ type settings struct {
 	noContextTimeout bool
 	replicas         replicas
 	guard            guard
+	together         bool
 }
 
 type option func(*settings)

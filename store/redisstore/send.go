@@ -20,6 +20,8 @@ type packet struct {
 	get    bool
 	check  bool
 	wait   bool
+	// together permits to send it along with others, see AutoPipeline.
+	together bool
 }
 
 // answers are the commands of a packet, answered. Those that were not asked for
@@ -46,6 +48,7 @@ func (s *Store) send(ctx context.Context, p packet) answers {
 	if cluster, ok := s.rdb.(*redis.ClusterClient); ok && p.wait {
 		return s.sendToMaster(ctx, cluster, p)
 	}
+	p.together = s.lanes != nil && !p.wait && p.set == nil
 	return s.sendTo(ctx, s.rdb, p, false)
 }
 
@@ -110,7 +113,7 @@ func redirection(err error) (addr string, asking, redirected bool) {
 // go-redis does not resend the text inside a pipeline. The whole packet is sent
 // again, since the order of what is in it matters.
 func (s *Store) sendTo(ctx context.Context, c redis.UniversalClient, p packet, asking bool) answers {
-	if p.alone() {
+	if p.alone() && !p.together {
 		return answers{reply: s.run(ctx, c, p.script, p.keys, p.args...)}
 	}
 	got := s.pipe(ctx, c, p, asking, evalSha)
@@ -164,6 +167,12 @@ func (s *Store) pipe(ctx context.Context, c redis.UniversalClient, p packet, ask
 	}
 	if early != nil {
 		return s.execUntil(ctx, pipe, early, p, got)
+	}
+	if p.together {
+		if err := s.lanes.exec(ctx, pipe, p.keys[0]); err != nil {
+			return unsent(p, err)
+		}
+		return got
 	}
 	redisconn.Exec(ctx, pipe)
 	return got

@@ -30,6 +30,7 @@ type Store struct {
 	listener  *redisconn.Listener
 	replicas  replicas
 	guard     guard
+	lanes     *lanes      // nil without AutoPipeline
 	lagging   atomic.Bool // replicas did not acknowledge in time, when last asked
 	counters  counters
 
@@ -76,6 +77,9 @@ func New(rdb redis.UniversalClient, opts ...Option) (*Store, error) {
 		scripts:   newScripts(),
 		replicas:  set.replicas,
 		guard:     set.guard,
+	}
+	if set.together {
+		s.lanes = newLanes(rdb, s.aside)
 	}
 	s.renewals, s.reserved = redisconn.Reserve(rdb)
 	s.clusters = redisconn.NewClusters(s.rdb, s.renewals)
