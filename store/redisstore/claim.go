@@ -10,8 +10,12 @@ import (
 )
 
 // claim sends the claim together with a GET, so that a replay needs no second
-// round trip and an answer never passes through Lua.
+// round trip and an answer never passes through Lua. What LocalCache has
+// kept is not asked for.
 func (s *Store) claim(ctx context.Context, id store.ID, ev store.Claim) (store.Reply, error) {
+	if reply, ok := s.cache.find(id, ev); ok {
+		return reply, nil
+	}
 	reply, err := s.claimOnce(ctx, id, ev)
 	if !errors.Is(err, errMoved) {
 		return reply, err
@@ -27,6 +31,7 @@ func (s *Store) claim(ctx context.Context, id store.ID, ev store.Claim) (store.R
 }
 
 func (s *Store) claimOnce(ctx context.Context, id store.ID, ev store.Claim) (store.Reply, error) {
+	asked := s.cache.ask()
 	fresh := store.Record{Fingerprint: ev.Fingerprint, Scope: ev.Scope, Operation: ev.Operation}
 	got := s.sendClaim(ctx, packet{
 		script: s.scripts.claim,
@@ -39,6 +44,7 @@ func (s *Store) claimOnce(ctx context.Context, id store.ID, ev store.Claim) (sto
 			flagWord(ev.Wait),
 			appendRest(nil, id, &fresh),
 		},
+		life:  s.cache != nil,
 		get:   true,
 		check: s.guard.on,
 		wait:  s.replicas.asked,
@@ -50,7 +56,9 @@ func (s *Store) claimOnce(ctx context.Context, id store.ID, ev store.Claim) (sto
 	case reply.Verdict == store.Claimed:
 		return s.upheld(ctx, ev.Name(), id, reply, got)
 	case reply.Verdict == store.Recorded:
-		return s.withAnswer(ctx, ev.Name(), id, reply, got.body)
+		reply, err = s.withAnswer(ctx, ev.Name(), id, reply, got.body)
+		s.cache.keep(asked, id, ev.Fingerprint, reply, got.life)
+		return reply, err
 	}
 	return reply, nil
 }

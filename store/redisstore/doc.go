@@ -62,7 +62,8 @@
 // # In a hurry
 //
 // [AutoPipeline] lets calls of the same time share round trips, which is for
-// processes that serve dozens of requests at once.
+// processes that serve dozens of requests at once. [LocalCache] replays what was
+// replayed before without any.
 //
 // # In Redis
 //

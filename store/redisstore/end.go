@@ -103,6 +103,8 @@ func (s *Store) release(ctx context.Context, id store.ID, ev store.Release) (sto
 // fingerprint and operation that a second key would have to hold, and outcomes
 // are rarely settled.
 func (s *Store) settle(ctx context.Context, id store.ID, ev store.Settle) (store.Reply, error) {
+	s.cache.drop(id) // and once more afterwards, whatever became of it
+	defer s.cache.drop(id)
 	decision, codec, answer := "release", []byte{}, []byte{}
 	if ev.Erase {
 		decision = "erase"

@@ -1,5 +1,7 @@
 package redisstore
 
+import "github.com/reprise-go/reprise/store"
+
 // What the tests of the layout and of the scripts look at directly.
 var (
 	Encode      = encode
@@ -23,3 +25,6 @@ func Queued(s *Store) (n int) {
 	}
 	return n
 }
+
+// Drop makes the local cache forget a record.
+func Drop(s *Store, id store.ID) { s.cache.drop(id) }

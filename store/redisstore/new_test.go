@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -47,6 +48,9 @@ func TestNewRefusesWhatCannotKeepRecords(t *testing.T) {
 		{"braces", good, []redisstore.Option{redisstore.Namespace("{a}")}, "namespace"},
 		{"colon", good, []redisstore.Option{redisstore.Namespace("a:b")}, "namespace"},
 		{"newline", good, []redisstore.Option{redisstore.Namespace("a\n")}, "namespace"},
+		{"small cache", good, []redisstore.Option{redisstore.LocalCache(64<<10-1, time.Second)}, "LocalCache: size"},
+		{"short cache", good, []redisstore.Option{redisstore.LocalCache(64<<10, 0)}, "LocalCache: age"},
+		{"long cache", good, []redisstore.Option{redisstore.LocalCache(64<<10, time.Hour+1)}, "LocalCache: age"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

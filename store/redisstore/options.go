@@ -23,6 +23,7 @@ type settings struct {
 	replicas         replicas
 	guard            guard
 	together         bool
+	cache            cacheSize
 }
 
 type option func(*settings)
@@ -69,6 +70,9 @@ func newSettings(opts []Option) (settings, error) {
 			"redisstore: namespace %q is not 1 to 64 letters, digits, dots, underscores and hyphens", set.namespace)
 	}
 	if err := set.replicas.validate(); err != nil {
+		return settings{}, err
+	}
+	if err := set.cache.validate(); err != nil {
 		return settings{}, err
 	}
 	return set, set.guard.validate()

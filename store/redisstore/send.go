@@ -10,13 +10,14 @@ import (
 )
 
 // packet is what goes to one server in one round trip, on one connection, in
-// this order: a value to set, a script, a GET of its first key, the memory
+// this order: a value to set, a script, PTTL and GET of its first key, the memory
 // guard's check, WAIT. All but the script are optional.
 type packet struct {
 	script *redis.Script
 	keys   []string
 	args   []any
 	set    []byte // under the second key, see completeLarge
+	life   bool   // only together with get
 	get    bool
 	check  bool
 	wait   bool
@@ -28,6 +29,7 @@ type packet struct {
 // are nil.
 type answers struct {
 	reply *redis.Cmd
+	life  *redis.DurationCmd
 	body  *redis.StringCmd
 	check *redis.Cmd
 	acks  *redis.Cmd
@@ -155,9 +157,13 @@ func (s *Store) pipe(ctx context.Context, c redis.UniversalClient, p packet, ask
 	ask()
 	got.reply = run(ctx, pipe, p.script, p.keys, p.args...)
 	var early *earlyGet
+	if p.life {
+		ask()
+		got.life = pipe.PTTL(ctx, p.keys[0])
+	}
 	if p.get {
 		ask()
-		got.body, early = p.pipeGet(ctx, pipe, got.reply)
+		got.body, early = p.pipeGet(ctx, pipe, got)
 	}
 	if p.check {
 		got.check = run(ctx, pipe, s.scripts.epoch, []string{s.guardKey()}, s.guard.args()...)
@@ -180,11 +186,11 @@ func (s *Store) pipe(ctx context.Context, c redis.UniversalClient, p packet, ask
 
 // pipeGet adds the GET to a pipeline. Nobody needs to hear of it early unless WAIT
 // follows.
-func (p packet) pipeGet(ctx context.Context, pipe redis.Pipeliner, reply *redis.Cmd) (*redis.StringCmd, *earlyGet) {
+func (p packet) pipeGet(ctx context.Context, pipe redis.Pipeliner, got answers) (*redis.StringCmd, *earlyGet) {
 	if !p.wait {
 		return pipe.Get(ctx, p.keys[0]), nil
 	}
-	early := newEarlyGet(ctx, p.keys[0], reply)
+	early := newEarlyGet(ctx, p.keys[0], got)
 	_ = pipe.Process(ctx, early) // it only queues
 	return early.StringCmd, early
 }
@@ -229,13 +235,15 @@ func (s *Store) aside(f func()) bool {
 type earlyGet struct {
 	*redis.StringCmd
 	claim   *redis.Cmd
+	life    *redis.DurationCmd // nil if it was not asked for
 	settled chan answers
 }
 
-func newEarlyGet(ctx context.Context, key string, claim *redis.Cmd) *earlyGet {
+func newEarlyGet(ctx context.Context, key string, before answers) *earlyGet {
 	return &earlyGet{
 		StringCmd: redis.NewStringCmd(ctx, "get", key),
-		claim:     claim,
+		claim:     before.reply,
+		life:      before.life,
 		settled:   make(chan answers, 1),
 	}
 }
@@ -247,11 +255,12 @@ func (g *earlyGet) SetErr(err error) {
 	if failed != nil || startsAttempt(value) || err != nil && !errors.Is(err, redis.Nil) {
 		return
 	}
+	first := answers{reply: redis.NewCmdResult(value, nil), body: redis.NewStringResult(g.Val(), err)}
+	if g.life != nil {
+		first.life = redis.NewDurationResult(g.life.Result())
+	}
 	select {
-	case g.settled <- answers{
-		reply: redis.NewCmdResult(value, nil),
-		body:  redis.NewStringResult(g.Val(), err),
-	}:
+	case g.settled <- first:
 	default:
 	}
 }

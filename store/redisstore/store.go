@@ -31,6 +31,7 @@ type Store struct {
 	replicas  replicas
 	guard     guard
 	lanes     *lanes      // nil without AutoPipeline
+	cache     *cache      // nil without LocalCache
 	lagging   atomic.Bool // replicas did not acknowledge in time, when last asked
 	counters  counters
 
@@ -70,6 +71,10 @@ func New(rdb redis.UniversalClient, opts ...Option) (*Store, error) {
 	if err := checkClient(rdb, set); err != nil {
 		return nil, err
 	}
+	kept, err := newCache(set.cache)
+	if err != nil {
+		return nil, err
+	}
 	s := &Store{
 		rdb:       rdb,
 		namespace: set.namespace,
@@ -77,6 +82,7 @@ func New(rdb redis.UniversalClient, opts ...Option) (*Store, error) {
 		scripts:   newScripts(),
 		replicas:  set.replicas,
 		guard:     set.guard,
+		cache:     kept,
 	}
 	if set.together {
 		s.lanes = newLanes(rdb, s.aside)
@@ -183,6 +189,8 @@ type Stats struct {
 	MemoryChanges int64
 	// Quarantined counts claims that were refused because of that.
 	Quarantined int64
+	// LocalReplays counts claims that were answered from memory, by [LocalCache].
+	LocalReplays int64
 }
 
 type counters struct {
@@ -201,6 +209,7 @@ func (s *Store) Stats() Stats {
 		Unacknowledged: s.counters.unacknowledged.Load(),
 		MemoryChanges:  s.counters.memoryChanges.Load(),
 		Quarantined:    s.counters.quarantined.Load(),
+		LocalReplays:   s.cache.replays(),
 	}
 }
 
@@ -220,6 +229,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.listener.Close()
+	s.cache.close()
 	s.asides.Wait()
 	if !s.reserved {
 		return nil
