@@ -1,0 +1,84 @@
+package bench_test
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"testing"
+
+	"github.com/gofiber/fiber/v3"
+	"github.com/gofiber/fiber/v3/middleware/idempotency"
+	fiberredis "github.com/gofiber/storage/redis/v3"
+	"github.com/stretchr/testify/require"
+	"github.com/valyala/fasthttp"
+
+	"github.com/reprise-go/reprise/internal/redistest"
+)
+
+// fiberOn is Fiber's middleware in front of the same handler, on memory if there is
+// no server. It takes no fingerprint, and its locks are this process's.
+func fiberOn(b *testing.B, srv *redistest.Server, size int) fasthttp.RequestHandler {
+	b.Helper()
+	var config idempotency.Config
+	if srv != nil {
+		host, port, err := net.SplitHostPort(srv.Addr())
+		require.NoError(b, err)
+		number, err := strconv.Atoi(port)
+		require.NoError(b, err)
+		storage := fiberredis.New(fiberredis.Config{Host: host, Port: number})
+		b.Cleanup(func() { require.NoError(b, storage.Close()) })
+		config.Storage = storage
+	}
+	body := make([]byte, size)
+	app := fiber.New()
+	app.Use(idempotency.New(config))
+	app.Post("/v1/payments", func(c fiber.Ctx) error {
+		c.Set("Content-Type", "application/octet-stream")
+		return c.Status(fiber.StatusCreated).Send(body)
+	})
+	return app.Handler()
+}
+
+// fiberPoster calls the handler without a socket.
+type fiberPoster struct {
+	handler fasthttp.RequestHandler
+	ctx     fasthttp.RequestCtx
+}
+
+func newFiberPoster(handler fasthttp.RequestHandler) *fiberPoster {
+	p := &fiberPoster{handler: handler}
+	p.ctx.Request.Header.SetMethod(fiber.MethodPost)
+	p.ctx.Request.SetRequestURI("/v1/payments?a=1")
+	p.ctx.Request.Header.SetContentType("application/json")
+	p.ctx.Request.SetBodyString(requestBody)
+	return p
+}
+
+func (p *fiberPoster) post(key string) error {
+	p.ctx.Request.Header.Set("X-Idempotency-Key", key)
+	p.ctx.Response.Reset()
+	p.handler(&p.ctx)
+	if code := p.ctx.Response.StatusCode(); code != fiber.StatusCreated {
+		return fmt.Errorf("answer is %d", code)
+	}
+	return nil
+}
+
+func fiberReplaying(b *testing.B, srv *redistest.Server, size int) way {
+	b.Helper()
+	handler := fiberOn(b, srv, size)
+	return way{"Fiber", func(caller int) func() error {
+		p, key := newFiberPoster(handler), ownKey(caller)
+		require.NoError(b, p.post(key))
+		return func() error { return p.post(key) }
+	}}
+}
+
+func fiberExecuting(b *testing.B, srv *redistest.Server, size int) way {
+	b.Helper()
+	handler := fiberOn(b, srv, size)
+	return way{"Fiber", func(int) func() error {
+		p := newFiberPoster(handler)
+		return func() error { return p.post(freshKey()) }
+	}}
+}
