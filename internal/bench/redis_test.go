@@ -93,7 +93,7 @@ func BenchmarkReplayLocal(b *testing.B) {
 
 // BenchmarkFirst: claim, handler, completion.
 func BenchmarkFirst(b *testing.B) {
-	srv := shared.Server(b)
+	srv := redistest.Start(b)
 	for _, size := range sizes {
 		for _, callers := range callerCounts(size) {
 			b.Run(fmt.Sprintf("%dB/%dcallers", size, callers), func(b *testing.B) {
