@@ -1,4 +1,5 @@
 # make test    all tests, with the race detector and real servers
+# make proof   the proofs under faults at full size   DURATION=30s of each run of chaos
 # make lint    formatting, vet, linters, module files, generated code
 # make generate  the Go code of all .proto files
 # make bench   benchmarks            BENCH=regexp COUNT=n
@@ -38,8 +39,29 @@ test: needed
 	@# These two by themselves: they look at times, and start a dozen servers under load.
 	@REPRISE_REQUIRE_SERVERS=1 go test -race -count=1 -p 1 -timeout $(TEST_TIMEOUT) $(ALONE)
 	@$(call each_module,REPRISE_REQUIRE_SERVERS=1 go test -race -count=1 -timeout $(TEST_TIMEOUT) $$(go list ./... | grep -v $(ALONE:./%=-e %)))
-	@echo "── ./internal/proof/simulation at full size, without the race detector"
+	@echo "── ./internal/proof/simulation with many seeds, without the race detector"
 	@cd internal/proof && go test -timeout $(TEST_TIMEOUT) -v -run 'TestSimulationOfManySeeds' ./simulation
+
+# The layers that break the world around the protocol, at full size: half an hour
+# on two cores that do nothing else. Each by itself is `make proof-chaos` and so
+# on; what it did, and how often, is in its output. A layer's own variables (SEEDS,
+# OPERATIONS, DURATION) make it larger or smaller.
+DURATION ?= 30s
+PROOF_TIMEOUT ?= 90m
+PROVE = REPRISE_PROOF=full REPRISE_REQUIRE_SERVERS=1 DURATION=$(DURATION) go test -count=1 -v -timeout $(PROOF_TIMEOUT)
+LAYERS := teeth model simulation simulation-race bubble linearizability topology chaos
+
+.PHONY: proof $(LAYERS:%=proof-%)
+proof: $(LAYERS:%=proof-%)
+$(LAYERS:%=proof-%): needed
+proof-teeth:           ; @cd internal/proof && $(PROVE) ./teeth
+proof-model:           ; @cd internal/proof && $(PROVE) ./model
+proof-simulation:      ; @cd internal/proof && $(PROVE) ./simulation
+proof-simulation-race: ; @cd internal/proof && $(PROVE) -race -run 'TestSimulationOfManySeeds' ./simulation
+proof-bubble:          ; @cd internal/proof && $(PROVE) ./bubble
+proof-linearizability: ; @cd internal/proof && $(PROVE) ./linearizability
+proof-topology:        ; @$(PROVE) ./internal/topology
+proof-chaos:           ; @cd internal/proof && $(PROVE) ./chaos
 
 # What the tests need besides Go, installed where it is missing and can be
 # (Debian or Ubuntu, as root): a Redis server, the C compiler that the race

@@ -4,8 +4,9 @@
 //
 //   - simulation: the engine on a simulated store and network, under virtual
 //     time, one seed after the other.
-//   - linearizability: histories of redisstore on a real server, judged by
-//     porcupine with [store.Step] as the sequential model.
+//   - linearizability: histories of redisstore and redislock on a real server under
+//     faults, judged by porcupine with [store.Step], and the protocol of a lock, as
+//     the sequential models.
 //   - model: the protocol in Promela, searched through by Spin, and compared with
 //     [store.Step] transition by transition.
 //   - chaos: several processes of the reference service on a Redis, a Sentinel or a
@@ -16,6 +17,7 @@
 //     Chromium drives the operator's page, grpcurl types what the README shows,
 //     and grpc-gateway translates.
 //   - locks: benchmarks of the lock beside other Go locks on Redis.
+//   - teeth: eight broken cores, and which of the others catches each.
 //
 // The first four must catch cores that are wrong on purpose (storetest/broken,
 // scripts that are edited on their way to Redis, variants of the model), or their silence about the

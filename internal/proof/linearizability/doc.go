@@ -1,7 +1,9 @@
-// Package linearizability judges histories of a store by [store.Step].
+// Package linearizability judges histories of a store by [store.Step], and those
+// of a lock by a model of its own.
 //
-// Clients send events to a few records side by side, while replies get lost,
-// arrive late, or scripts are forgotten. What they sent and heard is a history;
+// Clients send events to a few records side by side, while replies get lost or
+// arrive late, connections break, and the server stands still, dies, has no memory
+// left or forgets its scripts. What they sent and heard is a history;
 // porcupine looks for an order of its operations that agrees with the real time
 // in which they overlapped and in which the pure protocol gives the same
 // answers.
@@ -17,5 +19,10 @@
 // time, or never. It stays open until the end of the history, and the model
 // branches: not executed, or executed at a time of which only bounds are known.
 // What it wrote with that time is known within the same bounds, until an answer
-// tells. See [Model].
+// tells. See [model].
+//
+// A lock tells less: a new token is the time of its acquisition, and whoever is
+// refused hears what is left of the lease. For the rest the bounds are the times at
+// which the call was sent and answered, by the clock of this machine, which is the
+// server's, too. Somebody who sets it spoils a run, which is then skipped.
 package linearizability

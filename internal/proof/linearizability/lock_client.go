@@ -124,7 +124,7 @@ func (c *lockClient) look(ctx context.Context, h *lockHistory) error {
 	seen, err := c.Look(ctx, h.id)
 	if err != nil {
 		c.unsent()
-		return nil // it happens on a bad line, and tells nothing
+		return nil //nolint:nilerr // it happens on a bad line, and tells nothing
 	}
 	call := lockCall{verb: looks, when: moment{from, c.Clock()}}
 	h.answer(c.number, began, c.clock.now(), call, lockAnswer{seen: seen})

@@ -64,12 +64,6 @@ func (h *lockHistory) check(limit time.Duration) *Finding {
 	if result == porcupine.Ok {
 		return nil
 	}
-	for i := range h.answered {
-		if porcupine.CheckOperations(m, h.answered[:i+1]) == false {
-			fmt.Println("FIRST BAD", h.answered[i].Input.(lockCall).describe(h.answered[i].Output.(lockAnswer)))
-			break
-		}
-	}
 	_, info := porcupine.CheckOperationsVerbose(m, h.answered, limit)
 	return &Finding{Result: result, Text: h.text(), model: m, info: info}
 }

@@ -30,8 +30,8 @@ const (
 	// faultyShare is the least share of operations without an answer, in a
 	// profile that is there to make some.
 	faultyShare = 0.02
-	// judging bounds the time for one record, which takes a millisecond.
-	judging = 20 * time.Second
+	// judging bounds the time for one record, which takes some milliseconds.
+	judging = 2 * time.Minute
 )
 
 const (
