@@ -27,11 +27,11 @@ func TestDocs_ThreatModelStandsOnTests(t *testing.T) {
 	page := docPages(t)["threat-model.md"]
 	tests := testsOfTheModule(t)
 	shown := make(map[string]bool)
-	named := regexp.MustCompile("`((?:Test|Fuzz)\\w+)`").FindAllStringSubmatch(page, -1)
+	named := namedTests(page)
 	require.Greater(t, len(named), 40)
-	for _, m := range named {
-		assert.True(t, slices.Contains(tests, m[1]), "there is no %s", m[1])
-		for _, fault := range regexp.MustCompile(`F\d\d`).FindAllString(m[1], -1) {
+	for _, name := range named {
+		assert.True(t, slices.Contains(tests, name), "there is no %s", name)
+		for _, fault := range regexp.MustCompile(`F\d\d`).FindAllString(name, -1) {
 			shown[fault] = true
 		}
 	}

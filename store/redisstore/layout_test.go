@@ -2,6 +2,7 @@ package redisstore_test
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -228,5 +229,25 @@ func FuzzScriptReply(f *testing.F) {
 		require.Equal(t, owner.String(), asker)
 		require.Equal(t, verdict, reply.Verdict.String())
 		require.NotZero(t, reply.Verdict)
+	})
+}
+
+// F42: as FuzzDecode, from a record that was good before some bytes of it were
+// overwritten: most of what is random is refused at its first bytes.
+func FuzzDecodeOverwritten(f *testing.F) {
+	f.Add(uint16(0), []byte("RPR9"))
+	f.Add(uint16(380), []byte{0})
+	f.Add(uint16(358), []byte("7fffffff"))
+	f.Add(uint16(len(golden)), []byte("more"))
+	f.Fuzz(func(t *testing.T, at uint16, over []byte) {
+		from := min(int(at), len(golden))
+		until := min(from+len(over), len(golden))
+		raw := slices.Concat([]byte(golden[:from]), over, []byte(golden[until:]))
+		rec, err := redisstore.Decode(goldenID(), bytes.Clone(raw))
+		if err != nil {
+			require.NotEmpty(t, err.Error())
+			return
+		}
+		require.Equal(t, string(raw), string(redisstore.Encode(goldenID(), &rec)))
 	})
 }
