@@ -106,6 +106,7 @@ func TestChaosFull(t *testing.T) {
 	duration, err := time.ParseDuration(text)
 	require.NoError(t, err)
 	seen := make(map[chaos.Fault]int)
+	keys, answered, kills := 0, 0, 0
 	for seed := range uint64(3) {
 		for _, orphan := range []idempotency.Orphan{idempotency.OrphanRefuse, idempotency.OrphanRerunUnmarked} {
 			t.Run(fmt.Sprintf("seed %d %s", seed, orphan), func(t *testing.T) {
@@ -118,9 +119,14 @@ func TestChaosFull(t *testing.T) {
 				for fault, n := range report.Faults {
 					seen[fault] += n
 				}
+				keys += len(report.History.Stories)
+				answered += report.Answered
+				kills += report.Killed()
 			})
 		}
 	}
+	t.Logf("%d keys, %d of them answered, %d kills, %v", keys, answered, kills, seen)
+	assert.GreaterOrEqual(t, float64(answered), 0.95*float64(keys), "with those refused after a loss of memory")
 	for _, fault := range chaos.AllFaults(chaos.Single) {
 		assert.GreaterOrEqual(t, seen[fault], 10, "%s in all runs", fault)
 	}

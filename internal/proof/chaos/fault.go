@@ -105,7 +105,7 @@ func (f Fault) perRun() int {
 	case ScriptFlush:
 		return 30
 	case MemoryLoss:
-		return 4
+		return 2
 	case Failover, SlotMove:
 		return 5
 	default:
