@@ -92,7 +92,7 @@ lint: $(GOLANGCI) generated
 	@$(call each_module,go mod tidy -diff)
 	@$(call each_module,go mod verify)
 	@$(call each_module,go vet ./...)
-	@$(call each_module,$(GOLANGCI) run --config $(CURDIR)/.golangci.yml ./...)
+	@$(call each_module,$(GOLANGCI) run --allow-parallel-runners --config $(CURDIR)/.golangci.yml ./...)
 
 # protoc is whatever the system has (Debian or Ubuntu: installed as root where it
 # is missing, with the files that it imports); what it writes is the plugins'.

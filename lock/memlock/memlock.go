@@ -14,7 +14,7 @@ import (
 const trace = 10 * time.Second
 
 // formers is how many of those who released a lock it remembers while others have it.
-const formers = 4
+const formers = 2
 
 // sweepSize is how many records a claim looks at to free those that are over.
 const sweepSize = 4

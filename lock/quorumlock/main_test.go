@@ -102,7 +102,7 @@ func (s *stage) awaitAny(t *testing.T, key string) {
 func (s *stage) count(id lock.ID, owner lock.Owner, state byte) (n int) {
 	for _, srv := range s.servers {
 		record, _ := srv.Do("get", redislock.DefaultNamespace+":{"+id.String()+"}").(string)
-		if len(record) == 151 && record[4] == state && (owner == lock.Owner{} || record[55:87] == owner.String()) {
+		if len(record) == 119 && record[4] == state && (owner == lock.Owner{} || record[55:87] == owner.String()) {
 			n++
 		}
 	}

@@ -35,7 +35,7 @@ type answer struct {
 
 // Where the fields of a record lie that a claim returns.
 const (
-	recordLen             = 151
+	recordLen             = 119
 	tokenFrom, tokenUntil = 7, 23
 	ownerFrom, ownerUntil = 55, 87
 )

@@ -24,7 +24,7 @@
 //
 // Every script recognises its own earlier execution by the owner, because
 // go-redis runs a script again by itself when a reply got lost. A release is still
-// recognised when up to four others have held the lock since.
+// recognised when up to two others have held the lock since.
 //
 // Fencing tokens are the server's time in microseconds, and at least the previous
 // token plus one while a record remains: of a lock that is held, for the time set
@@ -46,7 +46,7 @@
 //
 // # In Redis
 //
-// A lock is a string of 151 bytes named namespace:{digest}, where the digest is the
+// A lock is a string of 119 bytes named namespace:{digest}, where the digest is the
 // key's SHA-256: keys themselves never reach Redis. Messages go over the channel
 // of the same name. A user with narrowed rights needs those of reprise-lock in
 // idempotency/docs/users.acl: keys and channels that begin with the namespace and a

@@ -38,7 +38,7 @@ func Namespace(name string) Option {
 }
 
 // Trace sets for how long a lock is remembered after its release or the lapse of
-// its lease, at about 300 bytes each. Within that time tokens grow even if the
+// its lease, at about 250 bytes each. Within that time tokens grow even if the
 // server's clock is set back, and claims that arrive after their release are
 // refused. From 1 s to 24 h; the default is [DefaultTrace].
 func Trace(d time.Duration) Option {

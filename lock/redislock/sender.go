@@ -208,24 +208,29 @@ func (s *sender) fly(p *parcel) (string, error) {
 		s.land()
 		return "", unsent(p.ctx)
 	}
-	shared := append([]*parcel{p}, s.board(p)...)
-	p.err = errFlight
+	others := s.board(p)
+	if len(others) == 0 {
+		defer s.land() // also when the client panics
+		return s.runAlone(p)
+	}
+	return s.share(append([]*parcel{p}, others...))
+}
+
+// share sends several in one round trip, on the flight of the first.
+func (s *sender) share(shared []*parcel) (string, error) {
+	first := shared[0]
 	defer func() { // also when the client panics
 		s.land()
 		for _, other := range shared[1:] {
 			other.told <- answered
 		}
 	}()
-	if len(shared) == 1 {
-		p.value, p.err = s.runAlone(p)
-		return p.value, p.err
-	}
-	ctx, cancel := deadlineOf(p.ctx) // the others do not care whether p is given up
+	ctx, cancel := deadlineOf(first.ctx) // the others do not care whether it is given up
 	defer cancel()
 	for i, cmd := range s.pipe(ctx, shared) {
 		shared[i].value, shared[i].err = cmd.Text()
 	}
-	return p.value, p.err
+	return first.value, first.err
 }
 
 // deadlineOf returns a context that ends with the deadline of another, if at all.

@@ -18,18 +18,19 @@ local clock = time[1] .. micros
 -- server stands still before it writes: release tells by it that a lease runs.
 -- Most calls find nothing, or the trace of another owner. Every string that they
 -- make costs about as much as a command, so they make few.
-local text, formers = redis.pcall('GET', key), nil
+local text, record = redis.pcall('GET', key), nil
 if not text then
-  formers = '0000000000000000000000000000000000000000000000000000000000000000'
-elseif type(text) == 'string' and #text == 151 then
-  local _, stop, names = string.find(text, '^RPK2T[01]1%d*()%x*')
-  if stop == 151 and names >= 56 and string.sub(text, 8, 23) < clock
+  record = 'RPK2H' .. wait .. '0' .. clock .. clock .. lease .. owner
+    .. '00000000000000000000000000000000'
+elseif type(text) == 'string' and #text == 119 then
+  local _, digits = string.find(text, '^RPK2T[01]1%d*')
+  if digits and digits >= 55 and string.sub(text, 8, 23) < clock
     and not string.find(text, string.sub(owner, 1, 16), 56, true) then
-    formers = string.sub(text, 56, 71) .. string.sub(text, 88, 135)
+    record = 'RPK2H' .. wait .. '0' .. clock .. clock .. lease .. owner
+      .. string.sub(text, 56, 71) .. string.sub(text, 88, 103)
   end
 end
-if formers then
-  local record = 'RPK2H' .. wait .. '0' .. clock .. clock .. lease .. owner .. formers
+if record then
   redis.call('SET', key, record, 'PXAT', string.sub(clock, 1, 13) + ttl)
   return record
 end
@@ -55,6 +56,6 @@ if mine then
 else
   token = after(raw)
 end
-local record = 'RPK2H' .. waiters .. '0' .. token .. clock .. lease .. owner .. former(raw)
+record = 'RPK2H' .. waiters .. '0' .. token .. clock .. lease .. owner .. former(raw)
 call('SET', key, record, 'PXAT', string.sub(clock, 1, 13) + ttl)
 return record

@@ -6,9 +6,9 @@
 -- A record is one string of fixed-width fields. Where they lie, counted from 1:
 -- format 1-4, state 5 (H held, T trace of a hold that ended), waiters 6, held
 -- until its release 7, token 8-23, when the lease was confirmed last 24-39, lease
--- 40-55, owner 56-87, former owners 88-151. Numbers are decimal, times in µs.
+-- 40-55, owner 56-87, former owners 88-119. Numbers are decimal, times in µs.
 --
--- Former owners are those who held the lock up to their release, the last four, the
+-- Former owners are those who held the lock up to their release, the last two, the
 -- latest first, each by the first half of its name. A release that is sent again
 -- because its reply got lost finds itself there when others have held the lock since.
 --
@@ -25,22 +25,21 @@ end
 
 -- why names what is wrong with a record, or nothing.
 local function why(raw)
-  local _, stop, names = find(raw, '^RPK2[HT][01][01]%d*()%x*')
-  if stop == 151 and #raw == 151 and names >= 56 then return nil end
+  local _, digits = find(raw, '^RPK2[HT][01][01]%d*')
+  if digits and digits >= 55 and #raw == 119 then return nil end
   if find(raw, '^RPK[3-9]') then return 'newer format' end
   if sub(raw, 1, 4) ~= 'RPK2' then return 'format' end
-  if #raw ~= 151 then return 'length' end
-  if not names or names < 56 then return 'number' end
-  return 'owner'
+  if #raw ~= 119 then return 'length' end
+  return 'number'
 end
 
 -- read returns the record under key, nil when there is none, or nil and what
 -- makes it unreadable. It never reads more than a record.
 local function read(key)
-  local raw = pcall('GETRANGE', key, 0, 151)
+  local raw = pcall('GETRANGE', key, 0, 119)
   if type(raw) == 'table' then
     if find(raw.err, 'WRONGTYPE', 1, true) then return nil, 'type' end
-    call('GETRANGE', key, 0, 151) -- raises what pcall caught
+    call('GETRANGE', key, 0, 119) -- raises what pcall caught
   end
   if raw == '' and call('EXISTS', key) == 0 then return nil end
   local bad = why(raw)
@@ -51,9 +50,9 @@ end
 -- former returns who held the lock up to their release, for the record that takes
 -- another's place.
 local function former(raw)
-  if not raw then return string.rep('0', 64) end
-  if sub(raw, 5, 5) ~= 'T' or sub(raw, 7, 7) ~= '1' then return sub(raw, 88, 151) end
-  return sub(raw, 56, 71) .. sub(raw, 88, 135)
+  if not raw then return string.rep('0', 32) end
+  if sub(raw, 5, 5) ~= 'T' or sub(raw, 7, 7) ~= '1' then return sub(raw, 88, 119) end
+  return sub(raw, 56, 71) .. sub(raw, 88, 103)
 end
 
 -- released reports an owner who held the lock up to its release, before others did.
