@@ -89,7 +89,7 @@ func TestReleaseTheLongWayLeavesTheSameTrace(t *testing.T) {
 		record, _ := srv.Do("get", h.key()).(string)
 		require.Len(t, record, 119)
 		assert.Equal(t, h.claim.Owner.String(), record[55:87])
-		assert.Equal(t, former.claim.Owner.String()[:16], record[87:103])
+		assert.Equal(t, former.claim.Owner.String()[16:], record[87:103])
 		former.releases(t, b, true)
 	}
 }

@@ -25,9 +25,9 @@ if not text then
 elseif type(text) == 'string' and #text == 119 then
   local _, digits = string.find(text, '^RPK2T[01]1%d*')
   if digits and digits >= 55 and string.sub(text, 8, 23) < clock
-    and not string.find(text, string.sub(owner, 1, 16), 56, true) then
+    and not string.find(text, string.sub(owner, 17), 72, true) then
     record = 'RPK2H' .. wait .. '0' .. clock .. clock .. lease .. owner
-      .. string.sub(text, 56, 71) .. string.sub(text, 88, 103)
+      .. string.sub(text, 72, 103)
   end
 end
 if record then

@@ -9,7 +9,8 @@
 -- 40-55, owner 56-87, former owners 88-119. Numbers are decimal, times in µs.
 --
 -- Former owners are those who held the lock up to their release, the last two, the
--- latest first, each by the first half of its name. A release that is sent again
+-- latest first, each by the second half of its name: so the owner of a trace, and who
+-- was before it, are one piece of the next record. A release that is sent again
 -- because its reply got lost finds itself there when others have held the lock since.
 --
 -- The format before, RPK1, had no former owners and never was in a release: it is
@@ -52,12 +53,12 @@ end
 local function former(raw)
   if not raw then return string.rep('0', 32) end
   if sub(raw, 5, 5) ~= 'T' or sub(raw, 7, 7) ~= '1' then return sub(raw, 88, 119) end
-  return sub(raw, 56, 71) .. sub(raw, 88, 103)
+  return sub(raw, 72, 103)
 end
 
 -- released reports an owner who held the lock up to its release, before others did.
 local function released(raw, owner)
-  return raw and find(raw, sub(owner, 1, 16), 88, true) ~= nil
+  return raw and find(raw, sub(owner, 17), 88, true) ~= nil
 end
 
 -- left returns how much of the lease is left in µs; 0 if nobody holds the lock.
