@@ -202,9 +202,9 @@ func pass(d time.Duration) {
 // lock to somebody else.
 func (s *stage) steal(t *testing.T, key string, le *lock.Lease) {
 	t.Helper()
-	instant := lock.Renewal{ID: lock.NewID(key), Owner: lock.OwnerOf(le), Lease: 1}
+	instant := lock.Renewal{ID: lock.NewID(key), Owner: lock.OwnerOf(le), Lease: time.Nanosecond}
 	require.Equal(t, []lock.RenewResult{{}}, s.Backend.Renew(t.Context(), []lock.Renewal{instant}))
-	time.Sleep(1)
+	time.Sleep(time.Nanosecond)
 	reply, err := s.Backend.Acquire(t.Context(), lock.NewID(key), lock.Claim{Owner: lock.NewOwner(), Lease: time.Hour})
 	require.NoError(t, err)
 	require.Equal(t, lock.Acquired, reply.Verdict)

@@ -95,13 +95,6 @@ func (c *check) releases(owner lock.Owner, held bool) {
 	}
 }
 
-// again repeats a release, whatever it says.
-func (c *check) again(owner lock.Owner) {
-	if _, err := c.h.Backend.Release(c.ctx, c.id, owner); err != nil {
-		c.fatalf("release: error %v", err)
-	}
-}
-
 // renews ends the case unless the renewal is answered as wanted.
 func (c *check) renews(owner lock.Owner, lease time.Duration, lost bool) {
 	results := c.h.Backend.Renew(c.ctx, []lock.Renewal{{ID: c.id, Owner: owner, Lease: lease}})

@@ -217,31 +217,15 @@ func releaseRules() []rule {
 				c.releases(owner, true)
 				c.releases(owner, true)
 				next, _ := c.claims(lock.Acquired, long)
-				c.again(owner)
+				c.releases(owner, true)
 				c.renews(next, long, false)
 			},
 		},
 		{
-			name: "release/again after a successor",
-			rule: "a release that is repeated after a successor has claimed is still the release, and one that was lost is still lost",
-			why:  "clients send a command again by themselves when a reply got lost: a false \"lost\" for whoever released in time",
-			check: func(c *check) {
-				late, _ := c.claims(lock.Acquired, short)
-				c.lapse()
-				c.releases(late, false)
-				owner, _ := c.claims(lock.Acquired, long)
-				c.releases(owner, true)
-				next, _ := c.claims(lock.Acquired, long)
-				c.releases(owner, true)
-				c.releases(late, false)
-				c.renews(next, long, false)
-				c.held()
-				c.releases(next, true)
-				c.releases(owner, true)
-				c.releases(next, true)
-				c.want(lock.Ended, lock.Claim{Owner: owner, Lease: long})
-				c.claims(lock.Acquired, long)
-			},
+			name:  "release/again after a successor",
+			rule:  "a release that is repeated after a successor has claimed is still the release, and one that was lost is still lost",
+			why:   "clients send a command again by themselves when a reply got lost: a false \"lost\" for whoever released in time",
+			check: checkReleaseAgain,
 		},
 		{
 			name: "release/not the owner",
@@ -266,6 +250,24 @@ func releaseRules() []rule {
 			},
 		},
 	}
+}
+
+func checkReleaseAgain(c *check) {
+	late, _ := c.claims(lock.Acquired, short)
+	c.lapse()
+	c.releases(late, false)
+	owner, _ := c.claims(lock.Acquired, long)
+	c.releases(owner, true)
+	next, _ := c.claims(lock.Acquired, long)
+	c.releases(owner, true)
+	c.releases(late, false)
+	c.renews(next, long, false)
+	c.held()
+	c.releases(next, true)
+	c.releases(owner, true)
+	c.releases(next, true)
+	c.want(lock.Ended, lock.Claim{Owner: owner, Lease: long})
+	c.claims(lock.Acquired, long)
 }
 
 // settled waits until what a call may have left under way is over.

@@ -67,7 +67,7 @@ func holdUntilLost(addr string) {
 func TestHolderThatStoodStillTakesNoStepMore_F07(t *testing.T) {
 	t.Parallel()
 	srv := redistest.Start(t)
-	cmd := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // this binary
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), holderOn+"="+srv.Addr())
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)
