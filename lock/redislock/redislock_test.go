@@ -278,6 +278,7 @@ func TestForeignValuesStayUntouched_F41(t *testing.T) {
 		{"state", func(*hold) string { return record[:4] + "X" + record[5:] }, false, "number"},
 		{"number", func(*hold) string { return record[:20] + "x" + record[21:] }, false, "number"},
 		{"number of a trace", func(*hold) string { return trace[:9] + "x" + trace[10:] }, false, "number"},
+		{"last number of a trace", func(*hold) string { return trace[:54] + "x" + trace[55:] }, false, "number"},
 		{"flag of a trace", func(*hold) string { return trace[:5] + "y" + trace[6:] }, false, "number"},
 		{"short trace", func(*hold) string { return trace[:118] }, false, "length"},
 		{"long trace", func(*hold) string { return trace + "0" }, false, "length"},
