@@ -13,7 +13,7 @@ type watch struct {
 	process *process
 	id      store.ID
 	signals chan struct{}
-	dice    dice
+	dice    dice // of which its signals draw theirs
 }
 
 // Watch implements [store.Notifier]. It takes a while until signals are heard.
@@ -23,11 +23,12 @@ func (p *process) Watch(id store.ID) store.Watch {
 	defer w.mu.Unlock()
 	w.db.watched++
 	h := &watch{process: p, id: id, signals: make(chan struct{}, 1), dice: newDice(w.seed, watchDice, w.db.watched)}
-	w.laterLocked(h.dice.moment(), func() {
+	rng := h.fresh()
+	w.laterLocked(rng.moment(), func() {
 		w.mu.Lock()
 		w.db.watches = append(w.db.watches, h)
 		w.mu.Unlock()
-		h.signal()
+		h.signal(rng)
 	})
 	return h
 }
@@ -41,22 +42,29 @@ func (d *database) tell(id store.ID) {
 		if h.id != id || h.process.isDead() {
 			continue
 		}
-		after := h.dice.moment()
-		if !w.calm && h.dice.chance(w.plan.intensity) {
-			if h.dice.IntN(2) == 0 {
+		rng := h.fresh()
+		after := rng.moment()
+		if !w.calm && rng.chance(w.plan.intensity) {
+			if rng.IntN(2) == 0 {
 				w.tally[LostSignal]++
 				continue
 			}
 			w.tally[LateSignal]++
-			after = h.dice.between(0, 2*w.plan.lease)
+			after = rng.between(0, 2*w.plan.lease)
 		}
-		w.laterLocked(after, h.signal)
+		w.laterLocked(after, func() { h.signal(rng) })
 	}
 }
 
+// fresh returns dice for one signal, which is on its way by itself. The world is
+// locked.
+func (h *watch) fresh() dice {
+	return newDice(h.process.world.seed, watchDice, h.dice.Uint64()>>8)
+}
+
 // signal is heard when the process does not stand still.
-func (h *watch) signal() {
-	h.process.pass(h.dice)
+func (h *watch) signal(rng dice) {
+	h.process.pass(rng)
 	select {
 	case h.signals <- struct{}{}:
 	default:
