@@ -62,7 +62,7 @@ func (c lockCall) describe(a lockAnswer) string {
 
 // Formers is how many of those who released a lock are remembered while others
 // have it.
-const Formers = 4
+const Formers = 2
 
 // FormerOwner is the part of an owner that is remembered.
 type FormerOwner [len(lock.Owner{}) / 2]byte

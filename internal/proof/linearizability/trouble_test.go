@@ -66,7 +66,7 @@ func pauses(ctx context.Context, l *line) {
 
 // kills ends the server and starts it again, with what it had acknowledged.
 func kills(ctx context.Context, l *line) {
-	l.each(ctx, 3000, func() {
+	l.each(ctx, 1200, func() {
 		l.server.Kill()
 		l.up.Lock()
 		defer l.up.Unlock()
