@@ -16,7 +16,9 @@ type command struct{ args [][]byte }
 func (c *command) name() string { return strings.ToLower(string(c.args[0])) }
 
 // handshake reports whether it belongs to setting up a connection.
-func (c *command) handshake() bool { return slices.Contains([]string{"hello", "client", "select"}, c.name()) }
+func (c *command) handshake() bool {
+	return slices.Contains([]string{"hello", "client", "select"}, c.name())
+}
 
 func (c *command) subscribes() bool { return strings.HasSuffix(c.name(), "subscribe") }
 

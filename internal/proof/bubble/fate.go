@@ -20,16 +20,16 @@ var faults = [...]struct { //nolint:gochecknoglobals // a constant table
 	kind   Kind
 	weight int
 }{
-	{LostRequest, 10},
-	{LostReply, 18},
-	{LateRequest, 14},
-	{LateReply, 10},
-	{SwappedReply, 18},
+	{LostRequest, 8},
+	{LostReply, 16},
+	{LateRequest, 13},
+	{LateReply, 8},
+	{SwappedReply, 28},
 	{CutReply, 8},
 	{StallBeforeSend, 6},
-	{StallAfterExecution, 8},
+	{StallAfterExecution, 6},
 	{CrashBeforeSend, 3},
-	{CrashAfterExecution, 5},
+	{CrashAfterExecution, 4},
 }
 
 const faultWeight = 100
@@ -57,7 +57,7 @@ func (p *process) drawFate(pk *packet) fate {
 	case LateReply:
 		f.back = rng.between(w.plan.storeTimeout/2, 2*w.plan.storeTimeout)
 	case SwappedReply:
-		f.extra = rng.between(w.plan.storeTimeout/8, w.plan.storeTimeout/2)
+		f.extra = rng.between(w.plan.storeTimeout/4, w.plan.storeTimeout)
 	case StallBeforeSend, StallAfterExecution:
 		f.extra = rng.between(w.plan.lease/4, 5*w.plan.lease/2)
 	}

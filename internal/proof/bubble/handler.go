@@ -48,12 +48,12 @@ func (w *world) newCall(key int, rng dice) *call {
 	s := script{
 		dice: rng,
 		ending: [...]ending{
-			succeeds, succeeds, succeeds, succeeds, succeeds, succeeds, declines, fails, releases, wavers, panics,
-		}[rng.IntN(11)],
+			succeeds, succeeds, succeeds, succeeds, succeeds, declines, declines, declines, fails, releases, wavers, panics,
+		}[rng.IntN(12)],
 		work:  rng.between(0, longest),
 		after: rng.between(0, lease/2),
 		marks: w.plan.orphan == idempotency.OrphanRerunUnmarked || rng.IntN(3) == 0,
-		deaf:  rng.IntN(4) == 0,
+		deaf:  rng.IntN(3) == 0,
 		early: rng.IntN(2) == 0,
 		large: rng.IntN(6) == 0,
 	}
@@ -185,14 +185,14 @@ func (r *run) work(d time.Duration) bool {
 // step is where a process stands still or dies while its handler runs.
 func (r *run) step() {
 	intensity := r.world.plan.intensity
-	if r.chance(intensity / 3) {
+	if r.chance(intensity) {
 		r.stall(StallInHandler, r.script.between(r.world.plan.lease/4, 3*r.world.plan.lease))
 	}
-	if r.chance(intensity / 6) {
-		kind := CrashInHandler
-		if r.start.effect {
-			kind = CrashAfterEffect
-		}
+	kind, chance := CrashInHandler, intensity/2
+	if r.start.effect {
+		kind, chance = CrashAfterEffect, intensity
+	}
+	if r.chance(chance) {
 		r.crash(kind)
 	}
 	r.live()

@@ -2,7 +2,6 @@ package bubble
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,7 +9,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"google.golang.org/grpc/test/bufconn"
 
@@ -34,7 +32,7 @@ func (HTTP) operation() string { return httpRoute }
 
 func (HTTP) serve(p *process) (service, error) {
 	protect, err := idemhttp.New(p.guard, idemhttp.Scope(func(r *http.Request) (string, error) {
-		return r.Header.Get("X-Tenant"), nil
+		return p.world.core.scope(r.Header.Get("X-Tenant")), nil
 	}))
 	if err != nil {
 		return nil, err
@@ -47,7 +45,7 @@ func (HTTP) serve(p *process) (service, error) {
 	}
 	s.server = &http.Server{
 		Handler:           mux,
-		ReadHeaderTimeout: limit,
+		ReadHeaderTimeout: p.world.limit(),
 		ErrorLog:          slog.NewLogLogger(slog.NewTextHandler(&p.world.logs, nil), slog.LevelError),
 	}
 	s.client = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -90,12 +88,8 @@ func (s *httpService) ask(ctx context.Context, c *call) heard {
 	r.Header.Set("Idempotency-Key", k.name)
 	r.Header.Set("X-Tenant", k.scope)
 	r.Header.Set("X-Call", strconv.Itoa(c.number))
-	began := time.Now()
 	resp, err := s.client.RoundTrip(r)
 	if err != nil {
-		if errors.Is(err, context.DeadlineExceeded) && time.Since(began) >= limit {
-			s.process.world.judge.late(c)
-		}
 		return heard{err: err}
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was read

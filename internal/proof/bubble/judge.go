@@ -170,11 +170,6 @@ func kindOf(mark string) (kind Kind, known bool) {
 	return kind, known
 }
 
-// late is called when a client waited in vain.
-func (j *judge) late(c *call) {
-	j.violate(simulation.Progress, "call %d for key %d is not answered in %v", c.number, c.key, limit)
-}
-
 // final judges a final answer.
 func (j *judge) final(c *call, h heard) {
 	rec := j.world.records()[c.key]
@@ -204,6 +199,17 @@ func (j *judge) final(c *call, h heard) {
 	}
 	if op.final != all {
 		j.violateLocked(simulation.OneAnswer, "key %d answers %q after %q", c.key, strings.TrimSpace(all), strings.TrimSpace(op.final))
+	}
+}
+
+// leftBehind is called when the outcome of a key is unknown in the end. If no handler
+// ever started, that is the trace of a claim that nobody gave back.
+func (j *judge) leftBehind(k int) {
+	gentle := j.world.gentle()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if gentle && len(j.ops[k].starts) == 0 {
+		j.violateLocked(simulation.LeftBehind, "the outcome of key %d is unknown, and no handler ever started", k)
 	}
 }
 

@@ -29,18 +29,18 @@ type plan struct {
 func draw(rng dice) plan {
 	p := plan{
 		slots:     2 + rng.IntN(2),
-		clients:   2 + rng.IntN(3),
-		calls:     1 + rng.IntN(3),
+		clients:   2 + rng.IntN(2),
+		calls:     2 + rng.IntN(4),
 		keys:      1 + rng.IntN(2),
 		orphan:    idempotency.OrphanRefuse,
 		lease:     time.Duration(100+50*rng.IntN(4)) * time.Millisecond,
 		wait:      idempotency.NoWait,
 		retries:   -1,
-		intensity: [...]float64{0, 0.05, 0.20, 0.35}[rng.IntN(4)],
+		intensity: [...]float64{0, 0.10, 0.25, 0.45}[rng.IntN(4)],
 	}
 	p.maxHold = p.lease * time.Duration(2+rng.IntN(5))
 	p.storeTimeout = p.lease/8 + rng.between(0, p.lease/3)
-	p.horizon = 5 * p.lease
+	p.horizon = 8 * p.lease
 	if rng.IntN(2) == 0 {
 		p.orphan = idempotency.OrphanRerunUnmarked
 	}
@@ -51,8 +51,8 @@ func draw(rng dice) plan {
 		p.retries = 1 + rng.IntN(3)
 	}
 	if p.intensity > 0 {
-		p.partitions = max(0, rng.IntN(4)-1)
-		p.drains = max(0, rng.IntN(6)-4)
+		p.partitions = rng.IntN(3)
+		p.drains = max(0, rng.IntN(5)-3)
 	}
 	return p
 }

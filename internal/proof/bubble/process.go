@@ -38,6 +38,7 @@ type process struct {
 	service service
 
 	mu       sync.Mutex
+	up       bool // it serves
 	dead     chan struct{}
 	resumes  time.Time // when it stands still until
 	cutOff   time.Time // from Redis until then
@@ -83,6 +84,9 @@ func (p *process) start() (err error) {
 		return err
 	}
 	p.service, err = w.transport.serve(p)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.up = true
 	return err
 }
 
@@ -172,7 +176,10 @@ func (p *process) partition(kind Kind, d time.Duration) {
 
 // crash ends the process: its connections end, its handlers do nothing more.
 func (p *process) crash(kind Kind) {
-	if p.isDead() {
+	p.mu.Lock()
+	up := p.up
+	p.mu.Unlock()
+	if !up || p.isDead() {
 		return
 	}
 	p.world.count(kind)

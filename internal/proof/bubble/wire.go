@@ -31,8 +31,8 @@ type link struct {
 	streams bool
 }
 
-// wireBuffer holds the longest packet.
-const wireBuffer = 64 << 10
+// wireBuffer holds the longest packet: a script with a large answer.
+const wireBuffer = 24 << 10
 
 func (p *process) connect(client net.Conn) {
 	server, err := p.world.redis.Dial()
@@ -245,7 +245,8 @@ type held struct {
 }
 
 // exchange gives a caller the reply of another: one that is to be swapped waits a
-// moment for the next of as many commands.
+// moment for the next of as many commands. If none comes, the caller gets the last
+// that another got, and nobody his.
 func (w *world) exchange(p *process, pk *packet, f fate, reply []byte) []byte {
 	if other := w.takeHeld(pk); other != nil {
 		w.count(SwappedReply)
@@ -254,6 +255,7 @@ func (w *world) exchange(p *process, pk *packet, f fate, reply []byte) []byte {
 		return w.core.rename(other.reply, other.packet.owner(), pk.owner())
 	}
 	if f.kind != SwappedReply {
+		w.keep(pk, reply)
 		return reply
 	}
 	mine := &held{packet: pk, reply: reply, taken: make(chan []byte, 1)}
@@ -263,10 +265,33 @@ func (w *world) exchange(p *process, pk *packet, f fate, reply []byte) []byte {
 	case theirs := <-mine.taken:
 		return theirs
 	}
-	if w.unhold(mine) {
-		return reply
+	if !w.unhold(mine) {
+		return <-mine.taken
 	}
-	return <-mine.taken
+	if last := w.lastOf(pk); last != nil {
+		w.count(SwappedReply)
+		w.note(p, "a copy of another's reply")
+		return w.core.rename(last.reply, last.packet.owner(), pk.owner())
+	}
+	return reply
+}
+
+// keep keeps a reply until the next one to as many commands.
+func (w *world) keep(pk *packet, reply []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.last[len(pk.commands)] = &held{packet: pk, reply: reply}
+}
+
+// lastOf returns the last reply to as many commands, if it was another caller's.
+func (w *world) lastOf(pk *packet) *held {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	last := w.last[len(pk.commands)]
+	if last == nil || last.packet.owner() == pk.owner() {
+		return nil
+	}
+	return last
 }
 
 // takeHeld takes a reply that is not the same caller's.

@@ -9,7 +9,6 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 
-	"github.com/reprise-go/reprise/idempotency"
 	"github.com/reprise-go/reprise/internal/proof/simulation"
 	"github.com/reprise-go/reprise/store"
 	"github.com/reprise-go/reprise/store/redisstore"
@@ -50,7 +49,8 @@ type world struct {
 	mu        sync.Mutex // guards what follows
 	tally     Tally
 	trace     trace
-	held      []*held
+	held      []*held       // replies that wait to be swapped
+	last      map[int]*held // and the last that were not, by the number of their commands
 	calls     []*call
 	processes []*process
 	calm      bool // no more faults
@@ -78,6 +78,7 @@ func newWorld(seed uint64, transport Transport, core Core) *world {
 		turn:      make(chan struct{}, 1),
 		trace:     trace{began: time.Now()},
 		over:      make(chan struct{}),
+		last:      make(map[int]*held),
 	}
 	w.redis.ClockTTL(true)
 	for i := range w.plan.keys {
@@ -146,20 +147,29 @@ func (s *slot) get() *process {
 func (w *world) client(number int) {
 	rng := newDice(w.seed, "client", number)
 	for n := range w.plan.calls {
-		time.Sleep(rng.between(0, w.plan.lease))
+		time.Sleep(w.pause(rng))
 		p := w.slots[rng.IntN(len(w.slots))].get()
 		c := w.newCall(rng.IntN(len(w.keys)), newDice(w.seed, "script", number, n))
 		w.send(p, c)
 	}
 }
 
-// limit is how long any request may take: some waits, the longest handler, and a
-// standstill at each step.
-const limit = time.Minute
+// pause is what a client waits between its requests: nothing much, or long enough
+// for the handlers of others to lose their leases.
+func (w *world) pause(rng dice) time.Duration {
+	if rng.IntN(3) == 0 {
+		return rng.between(0, 5*time.Millisecond)
+	}
+	return rng.between(0, 2*w.plan.lease)
+}
+
+// limit is how long any request may take. The longest handlers take 5.5 leases, and
+// whoever waits 4; each of their steps may meet with a standstill of 3.
+func (w *world) limit() time.Duration { return 40 * w.plan.lease }
 
 // send sends a request, hears what comes of it and has it judged.
 func (w *world) send(p *process, c *call) heard {
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	ctx, cancel := context.WithTimeout(context.Background(), w.limit())
 	defer cancel()
 	if c.script.hangUp > 0 {
 		timer := time.AfterFunc(c.script.hangUp, func() {
@@ -169,7 +179,11 @@ func (w *world) send(p *process, c *call) heard {
 		defer timer.Stop()
 	}
 	w.note(p, "call %d for key %d, variant %d", c.number, c.key, c.variant)
+	began := time.Now()
 	h := p.service.ask(ctx, c)
+	if time.Since(began) >= w.limit() {
+		w.judge.violate(simulation.Progress, "call %d for key %d is not answered in %v", c.number, c.key, w.limit())
+	}
 	w.judge.answered(p, c, h)
 	return h
 }
@@ -197,7 +211,7 @@ func (w *world) cutOff(rng dice, p *process) {
 	if rng.IntN(2) == 0 {
 		kind = OneWayPartition
 	}
-	p.partition(kind, rng.between(w.plan.lease/4, 3*w.plan.lease))
+	p.partition(kind, rng.between(w.plan.lease/2, 4*w.plan.lease))
 }
 
 // drain shuts a process down in an orderly way, while its clients do not know.
@@ -237,38 +251,6 @@ func (w *world) note(p *process, format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.trace.add(p.number, format, args...)
-}
-
-// audit asks for every key once the faults have stopped. By now no handler runs,
-// and whatever a lease protected has lapsed: the answer is a recorded one, or that
-// the outcome is unknown, and then a claim that may take over anything resolves it.
-func (w *world) audit() {
-	time.Sleep(10 * w.plan.lease)
-	asks, resolves := w.spawn(idempotency.OrphanRefuse), w.spawn(idempotency.OrphanRerun)
-	for k := range w.keys {
-		w.auditKey(asks, resolves, k)
-	}
-}
-
-func (w *world) auditKey(asks, resolves *process, k int) {
-	c := w.honestCall(k)
-	h := w.send(asks, c)
-	if h.mark == "mismatch" {
-		c.variant = 1
-		h = w.send(asks, c)
-	}
-	if h.mark == "unknown" {
-		w.count(ResolvedInTheEnd)
-		h = w.send(resolves, c)
-	}
-	if !h.final() {
-		w.judge.violate(simulation.Progress, "key %d is not answerable in the end: %+v", k, h)
-		return
-	}
-	w.count(AnsweredInTheEnd)
-	if again := w.send(asks, c); again.body != h.body {
-		w.judge.violate(simulation.OneAnswer, "key %d answers %q after %q", k, again.body, h.body)
-	}
 }
 
 // lockedBuffer collects what several goroutines write.

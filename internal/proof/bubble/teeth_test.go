@@ -1,0 +1,74 @@
+package bubble_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/reprise-go/reprise/idempotency"
+	"github.com/reprise-go/reprise/internal/proof/bubble"
+	"github.com/reprise-go/reprise/internal/proof/simulation"
+	"github.com/reprise-go/reprise/store"
+	"github.com/reprise-go/reprise/store/redisstore"
+)
+
+// enough seeds find any of the faults.
+const enough = 1000
+
+// Each core is wrong in one way that clients can suffer from. The scenarios that
+// the library as it is passes must find it within some seeds, by the rule that it
+// breaks.
+func TestScenariosCatchBrokenCores(t *testing.T) {
+	cores := []struct {
+		name string
+		core bubble.Core
+		rule simulation.Rule
+	}{
+		{"no owner check", rewriting("sub(raw, 130, 161) ~= owner", "false"), simulation.OwnerOnly},
+		{"claim not idempotent per owner", rewriting("sub(raw, 130, 161) == owner", "false"), simulation.OwnClaim},
+		{"lease is the time to live", rewriting(
+			"tonumber(ARGV[2]), ARGV[3], ARGV[4]", "tonumber(ARGV[2]), math.ceil(tonumber(ARGV[2]) / 1000), ARGV[4]",
+			"tonumber(ARGV[3 * i - 1]), ARGV[3 * i])", "tonumber(ARGV[3 * i - 1]), math.ceil(ARGV[3 * i - 1] / 1000))",
+		), simulation.OneStart},
+		{"early lapse", rewriting("if now < lease_end then", "if now < lease_end - length / 2 then"), simulation.OneHolder},
+		{"deposed owner answers", bubble.Core{Store: vain}, simulation.Deposed},
+		{"fail open", bubble.Core{Policy: func(p *idempotency.Policy) { p.StoreDown = idempotency.StoreDownOpen }}, simulation.FailClosed},
+		{"replies name nobody", bubble.Core{Nameless: true}, simulation.FailClosed},
+		{"scope missing", bubble.Core{Scopeless: true}, bubble.OwnAnswer},
+	}
+	for _, core := range cores {
+		t.Run(core.name, func(t *testing.T) {
+			for seed := range uint64(enough) {
+				out := runSeed(t, seed, bubble.HTTP{}, core.core)
+				i := slices.IndexFunc(out.Violations, func(v simulation.Violation) bool { return v.Rule == core.rule })
+				if i >= 0 {
+					t.Logf("seed %d: %v", seed, out.Violations[i])
+					return
+				}
+			}
+			require.Fail(t, "not found", "in %d seeds", enough)
+		})
+	}
+}
+
+// rewriting returns a core whose scripts have other words in the place of some.
+func rewriting(pairs ...string) bubble.Core {
+	return bubble.Core{Script: strings.NewReplacer(pairs...).Replace}
+}
+
+// boastful is a store that takes every answer for recorded.
+type boastful struct{ *redisstore.Store }
+
+func vain(s *redisstore.Store) store.Store { return boastful{s} }
+
+// Apply implements [store.Store].
+func (b boastful) Apply(ctx context.Context, id store.ID, event store.Event) (store.Reply, error) {
+	reply, err := b.Store.Apply(ctx, id, event)
+	if _, completes := event.(store.Complete); completes && reply.Verdict == store.Refused {
+		reply.Verdict = store.Done
+	}
+	return reply, err
+}
