@@ -132,7 +132,7 @@ func (s *Store) replyTo(
 func (s *Store) replyFrom(
 	ctx context.Context, event string, id store.ID, owner store.Owner, value any,
 ) (store.Reply, error) {
-	reply, err := parseReply(value, owner)
+	reply, err := parseReply(value, senderOf(event, owner))
 	if field := unreadable(""); errors.As(err, &field) {
 		return store.Reply{}, unreadableRecord(event, id, field)
 	}

@@ -214,19 +214,19 @@ func FuzzDecode(f *testing.F) {
 
 // F44: no reply, however strange, is taken for a verdict that it is not.
 func FuzzScriptReply(f *testing.F) {
-	owner := store.NewOwner()
-	f.Add("claimed", int64(1795355342143775), owner.String(), golden[:161], 4)
-	f.Add("recorded", int64(1), owner.String(), "RPR2", 4)
+	const sender = "0123456789abcdef0123456789abcdef claim"
+	f.Add("claimed", int64(1795355342143775), sender, golden[:161], 4)
+	f.Add("recorded", int64(1), sender, "RPR2", 4)
 	f.Add("done", int64(1), "0123", "", 4)
-	f.Add("unreadable", int64(1), owner.String(), "state", 3)
-	f.Fuzz(func(t *testing.T, verdict string, now int64, asker, detail string, length int) {
-		parts := []any{verdict, now, asker, detail, nil}
-		reply, err := redisstore.ParseReply(parts[:max(0, min(length, len(parts)))], owner)
+	f.Add("unreadable", int64(1), sender, "state", 3)
+	f.Fuzz(func(t *testing.T, verdict string, now int64, addressee, detail string, length int) {
+		parts := []any{verdict, now, addressee, detail, nil}
+		reply, err := redisstore.ParseReply(parts[:max(0, min(length, len(parts)))], sender)
 		if err != nil {
 			require.Equal(t, store.Reply{}, reply)
 			return
 		}
-		require.Equal(t, owner.String(), asker)
+		require.Equal(t, sender, addressee)
 		require.Equal(t, verdict, reply.Verdict.String())
 		require.NotZero(t, reply.Verdict)
 	})

@@ -137,6 +137,46 @@ func TestReplyToAnotherRequestIsNotBelievedF44(t *testing.T) {
 	}
 }
 
+// F44: on a connection that has got out of step, a caller may get its own earlier
+// reply. A mark that was done is no answer that is recorded.
+func TestReplyToTheSameOwnersEarlierEventIsNotBelievedF44(t *testing.T) {
+	t.Parallel()
+	rdb := shared.Server(t).Client(t)
+	hook := &lateHook{}
+	rdb.AddHook(hook)
+	s := newStore(t, rdb, redisstore.Namespace("out-of-step"))
+	r := newRequest(t)
+	r.claims(t, s, store.Claimed)
+	r.applies(t, s, r.mark(), store.Done)
+	hook.late = true
+	_, err := s.Apply(t.Context(), r.id, r.complete(answerOf("x")))
+	require.ErrorIs(t, err, store.ErrUnavailable)
+}
+
+// lateHook remembers the last reply to a script, and gives it to the next one if
+// it is late.
+type lateHook struct {
+	replyHook
+
+	late bool
+	last any
+}
+
+func (h *lateHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		script, ok := cmd.(*redis.Cmd)
+		if !ok || !h.late {
+			err := next(ctx, cmd)
+			if ok && err == nil {
+				h.last = script.Val()
+			}
+			return err
+		}
+		script.SetVal(h.last)
+		return nil
+	}
+}
+
 // F19: while a slot moves, a script over two keys may find only one of them on
 // its node. The answer then takes the way through Lua, and that is counted.
 func TestTryAgainFallsBackToOneKeyF19(t *testing.T) {

@@ -68,11 +68,16 @@ type answer struct {
 	detail string // a record's head, an algorithm, or the field that is unreadable
 }
 
-// parseReply reads what a script returned to an owner's event. Fields that the
+// senderOf is what the reply to an owner's event names. The event is part of it
+// because an owner's own earlier reply, on a connection that has got out of step,
+// may say 'done' as well.
+func senderOf(event string, owner store.Owner) string { return owner.String() + " " + event }
+
+// parseReply reads what a script returned to what a sender sent. Fields that the
 // verdict does not name stay zero. The error is of type [unreadable] if the
 // record is.
-func parseReply(value any, owner store.Owner) (store.Reply, error) {
-	a, err := parseAnswer(value, owner)
+func parseReply(value any, sender string) (store.Reply, error) {
+	a, err := parseAnswer(value, sender)
 	if err != nil {
 		return store.Reply{}, err
 	}
@@ -100,19 +105,19 @@ func startsAttempt(value any) bool {
 }
 
 // parseAnswer also makes sure that the reply is not another request's.
-func parseAnswer(value any, owner store.Owner) (answer, error) {
+func parseAnswer(value any, sender string) (answer, error) {
 	parts, ok := value.([]any)
 	if !ok || len(parts) != 4 {
 		return answer{}, errReply
 	}
 	word, ok1 := parts[0].(string)
 	now, ok2 := parts[1].(int64)
-	asker, ok3 := parts[2].(string)
+	addressee, ok3 := parts[2].(string)
 	detail, ok4 := parts[3].(string)
 	if !ok1 || !ok2 || !ok3 || !ok4 {
 		return answer{}, errReply
 	}
-	if asker != owner.String() {
+	if addressee != sender {
 		return answer{}, errForeignReply
 	}
 	return answer{word: word, now: store.Instant(now), detail: detail}, nil

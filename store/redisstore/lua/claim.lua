@@ -3,7 +3,7 @@
 -- KEYS    1 the record
 -- ARGV    1 owner, 2 lease in µs, 3 time to live in ms, 4 take-over mode (never,
 --         unmarked, always), 5 wait (0, 1), 6 a new record from its algorithm on
--- Returns {verdict, now, owner, detail}. The detail is the record's head, for
+-- Returns {verdict, now, sender, detail}. The detail is the record's head, for
 --         'other algorithm' the algorithm, for 'unreadable' the field. Never an
 --         answer: GET follows in the same pipeline.
 --
@@ -16,7 +16,7 @@ local key, owner = KEYS[1], ARGV[1]
 local lease, ttl, mode, wait, rest = tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
 local function answer(verdict, detail)
-  return {verdict, now, owner, detail and sub(detail, 1, 161) or ''}
+  return {verdict, now, owner .. ' claim', detail and sub(detail, 1, 161) or ''}
 end
 
 -- start makes the owner the running one, after a record that is released or

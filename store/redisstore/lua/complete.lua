@@ -4,7 +4,7 @@
 -- ARGV    1 owner, 2 token, 3 adopt an absent record before this time in µs,
 --         4 retention in ms, 5 attempt, 6 lease in µs, 7 started in µs, 8 the
 --         record from its algorithm to its operation, 9 the answer
--- Returns {verdict, now, owner, field that is unreadable}
+-- Returns {verdict, now, sender, field that is unreadable}
 --
 -- Idempotent: the owner's own completed record answers 'done' and stays as it
 -- is, but for the write that WAIT needs. Answers above some KiB come through complete_large instead.
@@ -12,7 +12,7 @@
 local key, owner, token, ttl = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[4]
 
 local function answer(verdict, detail)
-  return {verdict, now, owner, detail or ''}
+  return {verdict, now, owner .. ' complete', detail or ''}
 end
 
 local raw, bad = read(key)

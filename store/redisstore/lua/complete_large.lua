@@ -5,7 +5,7 @@
 -- KEYS    1 the record, 2 the second name, in the same slot
 -- ARGV    1 owner, 2 token, 3 adopt an absent record before this time in µs,
 --         4 retention in ms, 5 attempt, 6 lease in µs, 7 started in µs
--- Returns {verdict, now, owner, field that is unreadable}. The verdict 'again'
+-- Returns {verdict, now, sender, field that is unreadable}. The verdict 'again'
 --         asks for the same as complete, with the answer in ARGV.
 --
 -- Idempotent: the owner's own completed record answers 'done' and stays as it
@@ -15,7 +15,7 @@ local key, temp, owner, token, ttl = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2]
 
 local function answer(verdict, detail)
   redis.pcall('UNLINK', temp)
-  return {verdict, now, owner, detail or ''}
+  return {verdict, now, owner .. ' complete', detail or ''}
 end
 
 local function failed(reply)
@@ -55,4 +55,4 @@ local head = ended(raw, 'C', sub(raw, 6, 6))
 if failed(redis.pcall('SETRANGE', temp, 0, head)) then return answer('again') end
 if failed(redis.pcall('RENAME', temp, key)) then return answer('again') end
 announce(key, raw, 'C')
-return {'done', now, owner, ''}
+return {'done', now, owner .. ' complete', ''}

@@ -5,7 +5,7 @@
 --         4 time to live of an adopted record in ms, 5 attempt, 6 lease in µs,
 --         7 started in µs, 8 the record from its algorithm on, 9 marked (0, 1),
 --         10 backoff in µs
--- Returns {verdict, now, owner, field that is unreadable}
+-- Returns {verdict, now, sender, field that is unreadable}
 --
 -- Idempotent: the owner's own unknown or completed record answers 'done' and
 -- stays as it is.
@@ -13,7 +13,7 @@
 local key, owner, token = KEYS[1], ARGV[1], tonumber(ARGV[2])
 
 local function answer(verdict, detail)
-  return {verdict, now, owner, detail or ''}
+  return {verdict, now, owner .. ' fail', detail or ''}
 end
 
 -- unknown returns the head that the record gets.

@@ -7,6 +7,10 @@
 -- 82-97, started 98-113, finished 114-129, owner 130-161 (the end of the head),
 -- algorithm 162-169, fingerprint 170-233, codec 234-241, omission 242, scope
 -- 243-274, key digest 275-338, length of the operation 339-341, operation 342-.
+--
+-- What a script returns names its sender: the owner, a space, and the event. Where
+-- a connection has got out of step, or something in between mixes up replies, the
+-- client sees by it that a reply is none to what it asked.
 local sub, find = string.sub, string.find
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])

@@ -3,7 +3,7 @@
 -- KEYS    1 the record
 -- ARGV    1 owner, 2 retention in ms, 3 time to live of a tombstone in ms,
 --         4 void (0, 1), 5 lease in µs, 6 a new record from its algorithm on
--- Returns {verdict, now, owner, field that is unreadable}
+-- Returns {verdict, now, sender, field that is unreadable}
 --
 -- Idempotent: the owner's own released or completed record answers 'done' and
 -- stays as it is. A release that finds nothing leaves a tombstone, which
@@ -12,7 +12,7 @@
 local key, owner, void = KEYS[1], ARGV[1], ARGV[4]
 
 local function answer(verdict, detail)
-  return {verdict, now, owner, detail or ''}
+  return {verdict, now, owner .. ' release', detail or ''}
 end
 
 -- with sets the void flag of a head.

@@ -2,7 +2,7 @@
 --
 -- KEYS    the records
 -- ARGV    three for each record: owner, lease in µs, time to live in ms
--- Returns for each record {verdict, now, owner, field that is unreadable}. One
+-- Returns for each record {verdict, now, sender, field that is unreadable}. One
 --         record that cannot be read does not disturb the others.
 --
 -- Idempotent: a second run sets the same lease again, counted from later. It
@@ -11,12 +11,12 @@
 
 local function renew(key, owner, lease, ttl)
   local raw, bad = read(key)
-  if bad then return {'unreadable', now, owner, bad} end
+  if bad then return {'unreadable', now, owner .. ' renew', bad} end
   if not raw or sub(raw, 5, 5) ~= 'R' or sub(raw, 130, 161) ~= owner or now >= number(raw, 34) then
-    return {'lost', now, owner, ''}
+    return {'lost', now, owner .. ' renew', ''}
   end
   save(key, 33, decimal(now + lease) .. decimal(lease), ttl)
-  return {'done', now, owner, ''}
+  return {'done', now, owner .. ' renew', ''}
 end
 
 local answers = {}
