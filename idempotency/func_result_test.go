@@ -68,6 +68,21 @@ func TestResultsThatJSONCannotRecordAreFoundBeforeAnythingRuns(t *testing.T) {
 	assert.ErrorContains(t, err, "idempotency: NewAnswer: unrecordable.Cause: error is an interface")
 }
 
+// A caller may go on using the map.
+func TestErrorNamesAreThoseOfWhenTheyWereGiven(t *testing.T) {
+	t.Parallel()
+	names := map[string]error{"card": errCard}
+	w := worker{do: fails(idempotency.Final(errCard))}
+	option := idempotency.ErrorNames(names)
+	delete(names, "card")
+	wrapped := w.wrapped(t, start(t, newBackend()).guard, option)
+	for range 2 {
+		_, err := wrapped(t.Context(), input("k"))
+		assert.ErrorIs(t, err, errCard)
+	}
+	assert.Equal(t, 1, w.runs)
+}
+
 // choosy is a codec that records numbers alone.
 type choosy struct{ idempotency.Codec }
 

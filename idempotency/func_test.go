@@ -308,3 +308,33 @@ func TestFunctionsFollowOverrides(t *testing.T) {
 	require.NoError(t, p.guard.Override("pay", idempotency.Policy{}))
 	assert.Equal(t, 3, runs("k"))
 }
+
+// Optional forgives that there is no key, and nothing else.
+func TestAnOptionalKeyThatIsThereMustBeRight_K2(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		ctx  func(context.Context) context.Context // may be nil
+		in   pay
+		want idempotency.Code
+	}{
+		{"an invalid key", nil, input("k\n"), idempotency.ErrKeyInvalid},
+		{"two keys", func(ctx context.Context) context.Context { return idempotency.WithKey(ctx, "l") }, input("k"), idempotency.ErrKeyInvalid},
+		{"two scopes", func(ctx context.Context) context.Context { return idempotency.WithScope(ctx, "n") }, input("k"), idempotency.ErrKeyInvalid},
+		{"no scope", nil, pay{ID: "k"}, idempotency.ErrScopeMissing},
+		{"what cannot be compared", nil, pay{ID: "k", Merchant: "\xff"}, idempotency.ErrBodyUnreadable},
+	}
+	everyWay(t, func(t *testing.T, protect func(*idempotency.Guard, payFunc, ...idempotency.OperationOption) payFunc) {
+		var w worker
+		wrapped := protect(start(t, newBackend()).guard, w.pay, idempotency.Policy{Key: idempotency.KeyOptional})
+		for _, tt := range tests {
+			ctx := t.Context()
+			if tt.ctx != nil {
+				ctx = tt.ctx(ctx)
+			}
+			_, err := wrapped(ctx, tt.in)
+			refusal(t, err, tt.want)
+		}
+		assert.Zero(t, w.runs)
+	})
+}

@@ -315,3 +315,19 @@ func TestOverridesAreAtomic(t *testing.T) {
 	})
 	wg.Wait()
 }
+
+func TestOverridesAreListedByName(t *testing.T) {
+	t.Parallel()
+	guard := start(t, newBackend()).guard
+	names := []string{"a", "b", "c", "d", "e", "f", "g", "h"}
+	for _, name := range names {
+		_, err := guard.Operation(name)
+		require.NoError(t, err)
+		require.NoError(t, guard.Override(name, idempotency.Policy{Wait: time.Second}))
+	}
+	var listed []string
+	for _, over := range guard.Overrides() {
+		listed = append(listed, over.Operation)
+	}
+	assert.Equal(t, names, listed)
+}

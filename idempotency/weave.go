@@ -67,8 +67,14 @@ type weaver struct {
 	opts    []OperationOption
 	names   map[string]string // operation: its field
 	threads []thread
-	seen    []uintptr // the structs behind pointers
+	seen    []location // of structs
 	errs    []error
+}
+
+// location is where a struct is: its first field, if a struct, is at the same address.
+type location struct {
+	of reflect.Type
+	at uintptr
 }
 
 // thread is one function to be protected.
@@ -84,9 +90,14 @@ func (w *weaver) fail(name string, err error) {
 	w.errs = append(w.errs, fmt.Errorf("%s: %w", name, err))
 }
 
-// collect finds the functions of a struct and reads their tags.
+// collect finds the functions of a struct and reads their tags, once.
 func (w *weaver) collect(v reflect.Value, above string) {
 	t := v.Type()
+	here := location{t, v.Addr().Pointer()}
+	if slices.Contains(w.seen, here) {
+		return
+	}
+	w.seen = append(w.seen, here)
 	if t.Name() != "" {
 		above = t.Name()
 	}
@@ -134,8 +145,7 @@ func (w *weaver) behind(name string, v reflect.Value, reachable bool) {
 		w.fail(name, fmt.Errorf("%s holds functions to protect, which Weave does not reach; say idempotency:\"-\" if they are not to be", t))
 	case v.IsNil():
 		w.fail(name, fmt.Errorf("%s holds functions to protect, and it is nil", t))
-	case !slices.Contains(w.seen, v.Pointer()):
-		w.seen = append(w.seen, v.Pointer())
+	default:
 		w.collect(v.Elem(), name)
 	}
 }

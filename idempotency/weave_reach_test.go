@@ -131,3 +131,55 @@ func TestOverrideOfAFunctionRefusesWhatIsForHTTP(t *testing.T) {
 	assert.ErrorContains(t, guard.Override("pay", idempotency.Policy{Stream: idempotency.StreamPass}), "Stream is for HTTP")
 	assert.NoError(t, guard.Override("pay", idempotency.Policy{Key: idempotency.KeyOff}))
 }
+
+// What is reachable twice, or reaches itself, is woven once.
+func TestWeave_GoesOnceBehindAPointer(t *testing.T) {
+	t.Parallel()
+	type loop struct {
+		Capture payFunc `idempotency:"capture"`
+		Self    *loop
+		Same    refunds
+		Again   *refunds
+	}
+	var w worker
+	svc := loop{Capture: w.pay, Same: refunds{w.pay}}
+	svc.Self, svc.Again = &svc, &svc.Same
+	guard := start(t, newBackend()).guard
+	require.NoError(t, idempotency.Weave(guard, &svc))
+	for range 2 {
+		_, err := svc.Self.Capture(t.Context(), input("k"))
+		require.NoError(t, err)
+		_, err = svc.Again.Refund(t.Context(), input("k"))
+		require.NoError(t, err)
+	}
+	assert.Equal(t, 2, w.runs)
+
+	same := &refunds{w.pay}
+	require.NoError(t, idempotency.Weave(start(t, newBackend()).guard, &struct{ A, B *refunds }{same, same}))
+	other := &struct{ A, B *refunds }{&refunds{w.pay}, &refunds{w.pay}}
+	assert.ErrorContains(t, idempotency.Weave(start(t, newBackend()).guard, other), `operation "refund" is that of refunds.Refund`,
+		"two structs are not one")
+}
+
+// A tag asks for protection also where it is on no function that could have it; "-" asks
+// for none.
+func TestWeave_AsksOfTaggedFunctionsOutOfReach(t *testing.T) {
+	t.Parallel()
+	type odd struct {
+		Then func() `idempotency:"then"`
+	}
+	type left struct {
+		Pay payFunc `idempotency:"-"`
+	}
+	guard := start(t, newBackend()).guard
+	err := idempotency.Weave(guard, &struct {
+		captures
+		Odd []odd
+	}{captures: captures{new(worker).pay}})
+	require.ErrorContains(t, err, "Odd: []idempotency_test.odd holds functions to protect")
+	require.NoError(t, idempotency.Weave(guard, &struct {
+		captures
+		Left []left
+		Then []func()
+	}{captures: captures{new(worker).pay}}))
+}

@@ -35,21 +35,33 @@ type (
 		Kind
 		Amount int
 	}
+	PromotedTo[T any] struct {
+		Kind
+		Amount T
+	}
+	DeclaredTo[T any] struct {
+		Kind
+		Amount T
+	}
+	RedactedKey  struct{ A int }
 	hidden       struct{ A int }
 	hiddenText   struct{ A int }
 	pointerMoney struct{ cents int }
 )
 
-func (Redacted) MarshalJSON() ([]byte, error)   { return []byte(`"*"`), nil }
-func (RedactedTo) MarshalText() ([]byte, error) { return []byte("*"), nil }
-func (*ReadsMore) UnmarshalJSON([]byte) error   { return nil }
-func (*ReadsAll) UnmarshalJSON([]byte) error    { return nil }
-func (k Kind) MarshalJSON() ([]byte, error)     { return json.Marshal(k.Name) }
-func (k *Kind) UnmarshalJSON(b []byte) error    { return json.Unmarshal(b, &k.Name) }
-func (d Declared) MarshalJSON() ([]byte, error) { return json.Marshal([]any{d.Name, d.Amount}) }
-func (*Declared) UnmarshalJSON([]byte) error    { return nil }
-func (hiddenText) MarshalText() ([]byte, error) { return nil, nil }
-func (*hiddenText) UnmarshalText([]byte) error  { return nil }
+func (Redacted) MarshalJSON() ([]byte, error)      { return []byte(`"*"`), nil }
+func (RedactedTo) MarshalText() ([]byte, error)    { return []byte("*"), nil }
+func (*ReadsMore) UnmarshalJSON([]byte) error      { return nil }
+func (*ReadsAll) UnmarshalJSON([]byte) error       { return nil }
+func (k Kind) MarshalJSON() ([]byte, error)        { return json.Marshal(k.Name) }
+func (k *Kind) UnmarshalJSON(b []byte) error       { return json.Unmarshal(b, &k.Name) }
+func (d Declared) MarshalJSON() ([]byte, error)    { return json.Marshal([]any{d.Name, d.Amount}) }
+func (*Declared) UnmarshalJSON([]byte) error       { return nil }
+func (DeclaredTo[T]) MarshalJSON() ([]byte, error) { return nil, nil }
+func (*DeclaredTo[T]) UnmarshalJSON([]byte) error  { return nil }
+func (RedactedKey) MarshalText() ([]byte, error)   { return []byte("*"), nil }
+func (hiddenText) MarshalText() ([]byte, error)    { return nil, nil }
+func (*hiddenText) UnmarshalText([]byte) error     { return nil }
 func (p *pointerMoney) MarshalJSON() ([]byte, error) {
 	return strconv.AppendInt(nil, int64(p.cents), 10), nil
 }
@@ -76,7 +88,11 @@ func TestWhatIsWrittenForLessThanItIsIsRefused(t *testing.T) {
 			time.Time
 			Amount int
 		}](), "is written by what it embeds"},
+		{"a promoted method in a generic struct", reflect.TypeFor[PromotedTo[int]](), "tagged_test.PromotedTo[int] is written by what it embeds, and its other fields are left out"},
 		{"a method of its own", reflect.TypeFor[Declared](), ""},
+		{"a method of its own in a generic struct", reflect.TypeFor[DeclaredTo[int]](), ""},
+		{"redacting text as a map's key", reflect.TypeFor[struct{ C map[RedactedKey]int }](), "C: tagged_test.RedactedKey has MarshalText and no UnmarshalText"},
+		{"text as a map's key, which JSON takes as it is", reflect.TypeFor[struct{ C map[RedactedTo]int }](), ""},
 		{"an embedded struct alone", reflect.TypeFor[struct{ time.Time }](), ""},
 		{"an embedded pointer that nothing can set", reflect.TypeFor[struct {
 			*hidden

@@ -220,6 +220,10 @@ func TestFingerprintIsCanonicalJSONOfWhatCounts(t *testing.T) {
 			Base `idempotency:"-"`
 			N    int
 		}{Base{"i", "n"}, 1}, `{"N":1}`},
+		{"embedded and chosen", struct {
+			Base `idempotency:"fingerprint"`
+			N    int
+		}{Base{"i", "n"}, 1}, `{"id":"i","note":"n"}`},
 		{"embedded with a name", struct {
 			Base `json:"base"`
 		}{Base{"i", ""}}, `{"base":{"id":"i"}}`},

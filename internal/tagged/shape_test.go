@@ -3,6 +3,7 @@ package tagged_test
 import (
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -62,6 +63,36 @@ func TestAFieldAddedInADeploymentMakesNoRetryAnotherRequest_F23(t *testing.T) {
 			assert.Equal(t, tt.equals, bound.Equal(first))
 		})
 	}
+}
+
+// The pairs of fields to leave out are tried up to 64 fields: one field more is found
+// beyond that, two are not.
+func TestTwoFieldsMoreAreLookedForInStructsOfBoundedSize(t *testing.T) {
+	t.Parallel()
+	withFields := func(n int) reflect.Value {
+		fields := make([]reflect.StructField, n)
+		for i := range fields {
+			fields[i] = reflect.StructField{Name: fmt.Sprintf("F%03d", i), Type: reflect.TypeFor[int]()}
+		}
+		return reflect.New(reflect.StructOf(fields)).Elem()
+	}
+	for _, tt := range []struct {
+		before, after int
+		known         bool
+	}{{62, 64, true}, {63, 64, true}, {63, 65, false}, {64, 65, true}} {
+		algorithm := planOf(t, withFields(tt.before).Interface()).Algorithm()
+		after := withFields(tt.after)
+		_, known := planOf(t, after.Interface()).BoundBy(after, algorithm)
+		assert.Equal(t, tt.known, known, "%d fields, then %d", tt.before, tt.after)
+	}
+}
+
+// A buffer that one giant needed would stay for as long as the plan does.
+func TestBuffersOfGiantsAreNotKept(t *testing.T) {
+	in := &payment2{"k", 7, strings.Repeat("n", 1<<20)}
+	plan := planOf(t, in)
+	v := reflect.ValueOf(in)
+	assert.Greater(t, testing.AllocsPerRun(20, func() { _, _, _ = plan.Bound(v) }), 1.0)
 }
 
 func TestAlgorithmNamesWhatCounts(t *testing.T) {
