@@ -48,6 +48,7 @@ func (s *Store) complete(ctx context.Context, id store.ID, ev store.Complete) (s
 		keys:   []string{s.key(id)},
 		args:   args,
 		wait:   s.replicas.asked,
+		apart:  answerSize(ev.Answer) > largeAnswer,
 	})
 	return s.confirmed(ctx, ev.Name(), id, ev.Owner, got)
 }
@@ -64,6 +65,7 @@ func (s *Store) completeLarge(ctx context.Context, id store.ID, ev store.Complet
 		args:   endArgs(ev.Attempt, ev.Adoption, ev.Retention),
 		set:    encode(id, &rec),
 		wait:   s.replicas.asked,
+		apart:  true,
 	})
 }
 

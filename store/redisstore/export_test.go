@@ -26,5 +26,17 @@ func Queued(s *Store) (n int) {
 	return n
 }
 
+// Busy counts the places for round trips that are taken, by AutoPipeline.
+func Busy(s *Store) (n int) {
+	s.lanes.mu.Lock()
+	defer s.lanes.mu.Unlock()
+	for _, way := range s.lanes.byServer {
+		way.mu.Lock()
+		n += way.busy
+		way.mu.Unlock()
+	}
+	return n
+}
+
 // Drop makes the local cache forget a record.
 func Drop(s *Store, id store.ID) { s.cache.drop(id) }

@@ -2,6 +2,7 @@ package redisstore_test
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -24,6 +25,7 @@ const many = 300
 // calls to it that wait for that.
 type held struct {
 	store *redisstore.Store
+	rdb   *redis.Client
 	srv   *redistest.Server
 	proxy *faultproxy.Proxy
 	calls sync.WaitGroup
@@ -38,7 +40,7 @@ func holdUp(t *testing.T, opts ...redisstore.Option) *held {
 	rdb := srv.Client(t, func(o *redis.Options) {
 		o.Addr, o.MaxRetries, o.ReadTimeout = proxy.Addr(), -1, time.Minute
 	})
-	h := &held{store: newStore(t, rdb, append(opts, redisstore.AutoPipeline())...), srv: srv, proxy: proxy}
+	h := &held{store: newStore(t, rdb, append(opts, redisstore.AutoPipeline())...), rdb: rdb, srv: srv, proxy: proxy}
 	first := newRequest(t)
 	_, _ = h.store.Apply(t.Context(), first.id, first.claim) // the server knows the scripts from now on
 	srv.Pause()
@@ -137,28 +139,99 @@ func TestCallsTogetherEndByThemselves(t *testing.T) {
 		assert.NoError(t, err)
 	})
 
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	late := newRequest(t)
-	_, err := h.store.Apply(ctx, late.id, late.claim)
-	require.ErrorIs(t, err, store.ErrUnavailable)
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-
-	ctx, cancel = context.WithCancel(t.Context())
 	gone := newRequest(t)
 	h.calls.Go(func() {
 		_, err := h.store.Apply(ctx, gone.id, gone.claim)
 		assert.ErrorIs(t, err, store.ErrUnavailable)
 		assert.ErrorIs(t, err, context.Canceled)
 	})
-	require.Eventually(t, func() bool { return redisstore.Queued(h.store) == 3 }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool { return redisstore.Queued(h.store) == 2 }, time.Minute, time.Millisecond)
 	cancel()
+
+	ctx, cancel = context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	late := newRequest(t)
+	_, err := h.store.Apply(ctx, late.id, late.claim)
+	require.ErrorIs(t, err, store.ErrUnavailable)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
 	h.goOn()
 	for _, r := range patient {
 		require.Contains(t, h.srv.Keys("*"), recordKey(redisstore.DefaultNamespace, r.id))
 	}
-	for _, r := range []*request{late, gone} {
-		require.NotContains(t, h.srv.Keys("*"), recordKey(redisstore.DefaultNamespace, r.id))
+	require.NotContains(t, h.srv.Keys("*"), recordKey(redisstore.DefaultNamespace, gone.id))
+}
+
+// Connections that have gone dead hold up what is on them, and not what waits for
+// its turn behind them.
+func TestDeadConnectionsDoNotHoldUpCallsThatWait(t *testing.T) {
+	t.Parallel()
+	srv := redistest.Start(t)
+	proxy := faultproxy.Start(t, srv.Addr())
+	var drops []*faultproxy.Fault
+	rdb := srv.Client(t, func(o *redis.Options) {
+		o.Addr, o.MaxRetries, o.ReadTimeout = proxy.Addr(), -1, 10*time.Minute
+	})
+	s := newStore(t, rdb, redisstore.AutoPipeline())
+	first := newRequest(t)
+	first.claims(t, s, store.Claimed) // the server knows the scripts from now on
+	for n := range 4 {
+		drops = append(drops, proxy.SwallowReply("evalsha", n+1))
+	}
+	stuck, end := context.WithCancel(t.Context())
+	var calls sync.WaitGroup
+	for range 4 {
+		r := newRequest(t)
+		calls.Go(func() { _, _ = s.Apply(stuck, r.id, r.claim) })
+	}
+	for _, drop := range drops {
+		<-drop.First()
+	}
+
+	const waiting = 200
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	var others sync.WaitGroup
+	for range waiting {
+		r := newRequest(t)
+		others.Go(func() {
+			reply, err := s.Apply(ctx, r.id, r.claim)
+			assert.NoError(t, err)
+			assert.Equal(t, store.Claimed, reply.Verdict)
+		})
+	}
+	others.Wait()
+	proxy.ResetConnections()
+	end()
+	calls.Wait()
+}
+
+// Whatever a client's hook does to the goroutine that sends, nobody waits in vain.
+func TestHookThatEndsItsGoroutineLosesNoPlace(t *testing.T) {
+	t.Parallel()
+	h := holdUp(t)
+	h.rdb.AddHook(exitHook{})
+	h.start(t, 20, func(int) {
+		r := newRequest(t)
+		_, err := h.store.Apply(t.Context(), r.id, r.claim)
+		assert.ErrorIs(t, err, store.ErrUnavailable)
+	})
+	h.goOn()
+	require.Eventually(t, func() bool { return redisstore.Busy(h.store) == 0 }, time.Minute, time.Millisecond)
+}
+
+// exitHook ends the goroutine after each pipeline.
+type exitHook struct{}
+
+func (exitHook) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (exitHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (exitHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		_ = next(ctx, cmds)
+		runtime.Goexit()
+		return nil
 	}
 }
 

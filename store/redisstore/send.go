@@ -21,6 +21,7 @@ type packet struct {
 	get    bool
 	check  bool
 	wait   bool
+	apart  bool // it is too large to hold up others
 	// together permits to send it along with others, see AutoPipeline.
 	together bool
 }
@@ -50,7 +51,7 @@ func (s *Store) send(ctx context.Context, p packet) answers {
 	if cluster, ok := s.rdb.(*redis.ClusterClient); ok && p.wait {
 		return s.sendToMaster(ctx, cluster, p)
 	}
-	p.together = s.lanes != nil && !p.wait && p.set == nil
+	p.together = s.lanes != nil && !p.wait && !p.apart
 	return s.sendTo(ctx, s.rdb, p, false)
 }
 
