@@ -38,6 +38,7 @@ type ledger struct {
 	late    map[store.Token]bool        // when nobody looked for it any more
 	hold    held
 	finals  map[int][]byte // the first final answer in each era
+	told    map[string]int // by the store, an answer: in which era last
 }
 
 // start is one start of a handler.
@@ -61,6 +62,7 @@ func newJudge(w *world) *judge {
 		j.ops[i].heard = make(map[store.Token]bool, 4)
 		j.ops[i].late = make(map[store.Token]bool, 4)
 		j.ops[i].finals = make(map[int][]byte, 1)
+		j.ops[i].told = make(map[string]int, 1)
 	}
 	return j
 }
@@ -290,15 +292,8 @@ func (j *judge) final(req *request, body []byte) {
 // overheard reports an answer of an earlier era. Who joins others that wait gets
 // the answer that one of them asked for, maybe before the store lost its memory.
 func (j *judge) overheard(op *ledger, body []byte) bool {
-	if j.world.plan.wait == 0 {
-		return false
-	}
-	for era, final := range op.finals {
-		if era < j.era && bytes.Equal(final, body) {
-			return true
-		}
-	}
-	return false
+	era, ok := op.told[string(body)]
+	return j.world.plan.wait > 0 && ok && era < j.era
 }
 
 // startOf returns the number of the start whose success a body tells, or 0.

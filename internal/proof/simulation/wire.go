@@ -22,6 +22,7 @@ func (j *judge) executed(p *process, id store.ID, event store.Event, reply store
 		process: p.number, key: key, what: event.Name(), verdict: reply.Verdict.String(),
 		owner: j.owner(owner), token: int64(reply.Token),
 	})
+	j.tells(&j.ops[key], event, reply)
 	hold := &j.ops[key].hold
 	switch ev := event.(type) {
 	case store.Claim:
@@ -42,6 +43,20 @@ func (j *judge) executed(p *process, id store.ID, event store.Event, reply store
 		hold.ended = hold.ended || reply.Verdict == store.Done && hold.owner == owner
 	case store.Settle:
 		hold.ended = hold.ended || reply.Verdict == store.Done
+	}
+}
+
+// tells notes the answers that the store has recorded, or hands out.
+func (j *judge) tells(op *ledger, event store.Event, reply store.Reply) {
+	switch ev := event.(type) {
+	case store.Claim:
+		if reply.Verdict == store.Recorded {
+			op.told[string(reply.Answer.Body)] = j.era
+		}
+	case store.Complete:
+		if reply.Verdict == store.Done {
+			op.told[string(ev.Answer.Body)] = j.era
+		}
 	}
 }
 
