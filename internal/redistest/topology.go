@@ -14,7 +14,7 @@ import (
 const (
 	// settleWithin bounds what several processes have to agree on: that they
 	// know each other, who is the master now.
-	settleWithin = 30 * time.Second
+	settleWithin = 90 * time.Second
 	settleTick   = 20 * time.Millisecond
 	// lookTimeout bounds one look at one of them.
 	lookTimeout = time.Second

@@ -17,6 +17,9 @@ const (
 	// at one server. A server that is killed leaves as many outcomes unknown as it
 	// has requests running; with more room that would be the machine's choice.
 	busy, room = 100, 6
+	// auditWithin bounds the questions after the faults, also when nothing answers
+	// any more. Keys that are not reached then are a violation.
+	auditWithin = 2 * time.Minute
 	// backlog is how much of what has not begun in time may begin at once.
 	backlog = 50 * time.Millisecond
 	// hangUps is the share of requests whose client leaves early.
@@ -132,7 +135,12 @@ func (r *run) audit(stories []*Story) {
 	if len(r.cfg.Faults) > 0 && !r.sleep(2*r.cfg.Lease) {
 		return
 	}
-	r.askAll(stories, r.auditKey)
+	end := r.since() + auditWithin
+	r.askAll(stories, func(s *Story, d dice) {
+		if r.since() < end && !r.t.Failed() {
+			r.auditKey(s, d)
+		}
+	})
 }
 
 func (r *run) auditKey(s *Story, d dice) {

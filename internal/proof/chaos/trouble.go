@@ -39,10 +39,10 @@ func (r *run) play(lane []Stroke) {
 const mostTime = 20
 
 // await waits until a share of all keys has begun. It reports whether that came
-// before the run's end.
+// before the run's end, which a failure of the machinery is as well.
 func (r *run) await(share float64) bool {
 	for float64(r.begun.Load()) < share*float64(r.cfg.Keys) {
-		if r.since() > mostTime*r.cfg.Duration || !r.sleep(2*time.Millisecond) {
+		if r.t.Failed() || r.since() > mostTime*r.cfg.Duration || !r.sleep(2*time.Millisecond) {
 			return false
 		}
 	}
