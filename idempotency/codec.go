@@ -62,7 +62,7 @@ func (jsonCodec) CheckType(t reflect.Type) error {
 }
 
 func checkCodec(c Codec) error {
-	if c == nil {
+	if c == nil || reflect.ValueOf(c).Kind() == reflect.Pointer && reflect.ValueOf(c).IsNil() {
 		return errors.New("WithCodec: the codec is nil")
 	}
 	name := c.Name()

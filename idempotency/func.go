@@ -40,9 +40,13 @@ func (o funcOption) operation(set *operationSettings) {
 }
 
 // WithCodec sets how results are recorded. Default [JSONCodec]. A record that another
-// codec made is [ErrResultUnavailable] to duplicates, never a second run.
+// codec made is [ErrResultUnavailable] to duplicates, never a second run. Given twice it
+// is an error.
 func WithCodec(c Codec) FuncOption {
 	return funcOption{"WithCodec", func(set *functionSettings) error {
+		if set.codec != nil {
+			return errors.New("WithCodec is given twice")
+		}
 		set.codec = c
 		return checkCodec(c)
 	}}
@@ -76,13 +80,24 @@ func (n *errorNames) add(names map[string]error) error {
 			wrong = append(wrong, errors.New("ErrorNames: a name is empty"))
 		case names[name] == nil:
 			wrong = append(wrong, fmt.Errorf("ErrorNames: %q has no error", name))
-		case given && !reflect.DeepEqual(before, names[name]):
+		case given && !sameError(before, names[name]):
 			wrong = append(wrong, fmt.Errorf("ErrorNames: %q is given twice", name))
 		}
 		all[name] = names[name]
 	}
+	if len(all) > maxNames {
+		wrong = append(wrong, fmt.Errorf("ErrorNames: %d names are more than %d", len(all), maxNames))
+	}
 	n.errs, n.names = all, slices.Sorted(maps.Keys(all))
 	return errors.Join(wrong...)
+}
+
+// sameError is == for errors, some of which Go cannot compare.
+func sameError(a, b error) bool {
+	if reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() {
+		return a == b //nolint:errorlint // whether it is the very same
+	}
+	return reflect.DeepEqual(a, b)
 }
 
 // of returns the names of all errors that err is.

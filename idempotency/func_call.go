@@ -244,7 +244,8 @@ func (c *invocation) scope(ctx context.Context) (string, error) {
 }
 
 // nestedIn returns the attempt that a function is called in for the attempt's very own
-// operation; nil if there is none.
+// operation; nil if there is none. Under [StrictKeys] another operation may have the
+// same record; the store has an answer to that.
 func (c *invocation) nestedIn(ctx context.Context, call Call) *attempt {
 	a := attemptFrom(ctx)
 	if a == nil {
@@ -252,7 +253,7 @@ func (c *invocation) nestedIn(ctx context.Context, call Call) *attempt {
 	}
 	id := c.op.guard.id(call.Scope, c.op.name, call.Part, call.Key)
 	for ; a != nil; a = a.outer {
-		if a.id == id && a.guard == c.op.guard {
+		if a.id == id && a.guard == c.op.guard && a.op.name == c.op.name {
 			return a
 		}
 	}

@@ -119,11 +119,11 @@ func (f *function) checkInput(p *Policy) error {
 // splitOptions takes the options of the function from those of its operation. The
 // policy of a tag is over that of the options.
 func splitOptions(opts []OperationOption, tag *Policy) (functionSettings, []OperationOption, error) {
-	set := functionSettings{codec: JSONCodec()}
 	if len(opts) == 0 && tag == nil { // most calls of Do; what follows allocates
-		return set, nil, nil
+		return functionSettings{codec: JSONCodec()}, nil, nil
 	}
 	var (
+		set    functionSettings
 		rest   []OperationOption
 		policy *Policy
 	)
@@ -146,6 +146,9 @@ func splitOptions(opts []OperationOption, tag *Policy) (functionSettings, []Oper
 			set.err = errors.Join(set.err, p.checkFunction())
 			rest = append(rest, *p)
 		}
+	}
+	if set.codec == nil {
+		set.codec = JSONCodec()
 	}
 	return set, rest, set.err
 }
@@ -173,6 +176,7 @@ func (p Policy) checkFunction() error {
 		{"FingerprintHeaders", len(p.FingerprintHeaders) > 0, byTags},
 		{"FingerprintOnly", len(p.FingerprintOnly) > 0, byTags},
 		{"Headers", len(p.Headers) > 0, "functions have none"},
+		{"MaxRequestBody", p.MaxRequestBody != 0, "a function's input is there already"},
 		{"Stream", p.Stream == StreamPass, "a function's result is recorded as a whole"},
 	}
 	var errs []error

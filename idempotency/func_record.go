@@ -24,7 +24,7 @@ const (
 	kindError   = 2
 )
 
-// maxNames bounds how many names are read.
+// maxNames bounds how many names there are.
 const maxNames = 1024
 
 var (

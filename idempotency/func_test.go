@@ -288,6 +288,12 @@ func TestDo_UsesTheRegisteredOperation(t *testing.T) {
 	assert.EqualError(t, do(idempotency.Policy{Retention: time.Minute}),
 		`idempotency: Do: idempotency: operation "pay" is registered already, with another policy or a Reconcile`)
 	assert.Equal(t, time.Hour, op.Policy().Retention)
+
+	_, err = p.guard.Operation("uuids", idempotency.Policy{KeyFormat: idempotency.KeyUUID})
+	require.NoError(t, err)
+	_, _, err = idempotency.Do(t.Context(), p.guard, idempotency.Request{Operation: "uuids", Input: numbered{ID: 7, Tenant: "m"}},
+		func(context.Context) (int, error) { return 1, nil })
+	assert.EqualError(t, err, `idempotency: Do: KeyFormat is "uuid", and the key numbered.ID is never a UUID: its type is int64`)
 }
 
 func TestFunctionsFollowOverrides(t *testing.T) {

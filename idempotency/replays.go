@@ -95,15 +95,13 @@ func (f *function) answers() replayable {
 
 // addAnswers is for functions, which may be made for one call each.
 func (g *Guard) addAnswers(op *Operation, said replayable) error {
-	if err := op.sharedWith([]replayable{said}); err != nil {
-		return err
-	}
-	if slices.ContainsFunc(op.replayables(), said.same) {
+	known := func(r replayable) bool { return r.function && r.same(said) }
+	if slices.ContainsFunc(op.replayables(), known) {
 		return nil
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err := op.sharedWith([]replayable{said}); err != nil { // it may be by now
+	if err := op.sharedWith([]replayable{said}); err != nil {
 		return err
 	}
 	op.addReplays([]replayable{said})

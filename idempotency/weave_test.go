@@ -2,6 +2,8 @@ package idempotency_test
 
 import (
 	"context"
+	"errors"
+	"strconv"
 	"testing"
 	"time"
 
@@ -102,7 +104,7 @@ type (
 		Create func(context.Context, pay) (paid, error) `idempotency:"pay,retention=1ms"`
 	}
 	ForHTTP struct {
-		Create func(context.Context, pay) (paid, error) `idempotency:"pay,headers=X-A,stream=pass,fingerprint=json,fingerprint-only=/a,fingerprint-headers=X-B"`
+		Create func(context.Context, pay) (paid, error) `idempotency:"pay,headers=X-A,stream=pass,max-request-body=1KiB,fingerprint=json,fingerprint-only=/a,fingerprint-headers=X-B"`
 	}
 	NoContext struct {
 		Create func(pay) (paid, error) `idempotency:"pay"`
@@ -186,6 +188,7 @@ func TestWrongDeclarationsOfFunctionsAreFoundAtConstruction_F15(t *testing.T) {
 			"FingerprintHeaders is for HTTP; what counts of a function's input, its struct's tags say\n" +
 			"FingerprintOnly is for HTTP; what counts of a function's input, its struct's tags say\n" +
 			"Headers is for HTTP; functions have none\n" +
+			"MaxRequestBody is for HTTP; a function's input is there already\n" +
 			"Stream is for HTTP; a function's result is recorded as a whole"},
 		{"no context", weave(&NoContext{func(pay) (paid, error) { return paid{}, nil }}), `idempotency: Weave: NoContext.Create: func(idempotency_test.pay) (idempotency_test.paid, error) is not func(context.Context, In) (Out, error)`},
 		{"no error", weave(&NoError{}), `idempotency: Weave: NoError.Create: func(context.Context, idempotency_test.pay) idempotency_test.paid is not func(context.Context, In) (Out, error)`},
@@ -205,6 +208,12 @@ func TestWrongDeclarationsOfFunctionsAreFoundAtConstruction_F15(t *testing.T) {
 		{"a nil codec", func(g *idempotency.Guard) error { return wrap(g, "pay", idempotency.WithCodec(nil)) }, `idempotency: Wrap: operation "pay": WithCodec: the codec is nil`},
 		{"a long codec", func(g *idempotency.Guard) error { return wrap(g, "pay", idempotency.WithCodec(named("protobuf/1"))) }, `idempotency: Wrap: operation "pay": WithCodec: the codec's name "protobuf/1" is not 1 to 8 characters of visible ASCII`},
 		{"a transport's codec", func(g *idempotency.Guard) error { return wrap(g, "pay", idempotency.WithCodec(named("http/1"))) }, `idempotency: Wrap: operation "pay": WithCodec: the codec's name "http/1" is one of a transport's`},
+		{"a codec that is a nil pointer", func(g *idempotency.Guard) error {
+			return wrap(g, "pay", idempotency.WithCodec((*moody)(nil)))
+		}, `idempotency: Wrap: operation "pay": WithCodec: the codec is nil`},
+		{"two codecs", func(g *idempotency.Guard) error {
+			return wrap(g, "pay", idempotency.WithCodec(named("a/1")), idempotency.WithCodec(named("b/1")))
+		}, `idempotency: Wrap: operation "pay": WithCodec is given twice`},
 		{"an error without a name", func(g *idempotency.Guard) error {
 			return wrap(g, "pay", idempotency.ErrorNames(map[string]error{"": errCard}))
 		}, `idempotency: Wrap: operation "pay": ErrorNames: a name is empty`},
@@ -214,6 +223,16 @@ func TestWrongDeclarationsOfFunctionsAreFoundAtConstruction_F15(t *testing.T) {
 		{"a name twice", func(g *idempotency.Guard) error {
 			return wrap(g, "pay", idempotency.ErrorNames(map[string]error{"card": errCard}), idempotency.ErrorNames(map[string]error{"card": context.Canceled}))
 		}, `idempotency: Wrap: operation "pay": ErrorNames: "card" is given twice`},
+		{"a name for two errors of one text", func(g *idempotency.Guard) error {
+			return wrap(g, "pay", idempotency.ErrorNames(map[string]error{"card": errors.New("card")}), idempotency.ErrorNames(map[string]error{"card": errors.New("card")}))
+		}, `idempotency: Wrap: operation "pay": ErrorNames: "card" is given twice`},
+		{"too many names", func(g *idempotency.Guard) error {
+			names := make(map[string]error)
+			for i := range 1025 {
+				names[strconv.Itoa(i)] = errCard
+			}
+			return wrap(g, "pay", idempotency.ErrorNames(names))
+		}, `idempotency: Wrap: operation "pay": ErrorNames: 1025 names are more than 1024`},
 		{"an option of functions for an operation", func(g *idempotency.Guard) error {
 			_, err := g.Operation("pay", idempotency.WithCodec(idempotency.JSONCodec()))
 			return err

@@ -26,13 +26,15 @@ import (
 //
 // A retry is the same request if its input is the same, as JSON in canonical form
 // (RFC 8785): all exported fields that JSON writes, and those with a tag path or query;
-// or those with the word "fingerprint", or those without "-"; never the key. Unexported fields beside exported
-// ones do not count. A type whose own JSON may say less than it holds is an error,
-// unless its field has "-": one with MarshalJSON or MarshalText and not the method that
-// reads it again, or with such a method of a struct that it embeds beside other fields.
-// What is behind an interface counts as JSON writes it. The policy's Fingerprint may
-// switch that off, and is an error beside tags that say what counts; MaxRequestBody
-// plays no part. A KeyFormat of UUIDs is an error where the key's field is an integer.
+// or those with the word "fingerprint", or those without "-"; never the key. Unexported
+// fields beside exported ones do not count. A type whose own JSON may say less than it
+// holds is an error, unless its field has "-": one with MarshalJSON or MarshalText and
+// not the method that reads it again, or with such a method of a struct that it embeds
+// beside other fields. What is behind an interface counts as JSON writes it. The policy's
+// Fingerprint may switch that off, which is an error beside tags that say what counts.
+//
+// The input is compared as it is when the call begins. A function that changes it behind
+// a pointer makes another request of a retry with the same pointer.
 //
 // Two processes that disagree about what counts, since one has a newer struct, take
 // a retry for the same request as long as that one has at most two fields more and the
@@ -42,9 +44,10 @@ import (
 // former fingerprints can be named, functions have no remedy.
 //
 // An operation is one function's on a guard: its name a second time, in Wrap or
-// [Weave], is an error. What the guard's own policy says for HTTP alone, such as Stream
-// and Conflict, has no effect on functions; among opts, and in [Guard.Override], it is
-// an error.
+// [Weave], is an error. So is a KeyFormat of UUIDs where the key's field is an integer.
+// What the guard's own policy says for HTTP alone, such as Stream, Conflict and
+// MaxRequestBody, has no effect on functions; among opts, and in [Guard.Override], it
+// is an error.
 //
 // Errors name the option, the policy's field, or the struct's field and the word that
 // is wrong, and what of the result's type the codec cannot record ([JSONCodec] says
