@@ -35,9 +35,12 @@ const (
 //
 // A recorded answer never changes, so what is kept is right as long as the record
 // is there: until its retention is over, which is observed at the price of a PTTL
-// with each claim, or until it is erased ([store.Settle]). A settlement through this store takes effect at once; one
-// by another process, or by hand in Redis, once age has passed. So age is for how
-// long a purged answer may still be given out: seconds, where purges matter.
+// with each claim, or until it is erased ([store.Settle]). A settlement through this
+// store takes effect at once; one by another process, or by hand in Redis, once age
+// has passed. So age is for how long a purged answer may still be given out:
+// seconds, where purges matter. The same holds for a record that Redis has lost: for
+// that long this process replays the answer that was given, while another may run
+// the operation again.
 //
 // Only a claim with the same fingerprint is answered from memory; any other is
 // decided in Redis. Lookups and lists always go there. [Stats].LocalReplays
@@ -71,6 +74,8 @@ type cache struct {
 	entries *otter.Cache[store.ID, *cached]
 	age     time.Duration
 	hits    atomic.Int64
+	// wall returns the wall-clock part of a reading in nanoseconds. Tests replace it.
+	wall func(time.Time) int64
 
 	mu    sync.Mutex // orders keep and drop
 	drops int        // so far
@@ -81,7 +86,10 @@ type cached struct {
 	bound store.Fingerprint
 	reply store.Reply
 	asked time.Time // before the store decided on it
+	// Both clocks must say that there is time left: the monotonic one stands still
+	// while the machine is suspended, the other may be set back.
 	until time.Time
+	wall  int64 // until, on the wall clock
 }
 
 func newCache(size cacheSize) (*cache, error) {
@@ -91,8 +99,7 @@ func newCache(size cacheSize) (*cache, error) {
 	entries, err := otter.New(&otter.Options[store.ID, *cached]{
 		MaximumWeight: uint64(size.bytes),
 		Weigher:       func(_ store.ID, c *cached) uint32 { return c.weight() },
-		// Frees the memory; whether an entry may be used is for find to say, which
-		// does not go by the wall clock.
+		// Frees the memory; whether an entry may be used is for lasts to say.
 		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[store.ID, *cached]) time.Duration {
 			return time.Until(e.Value.until)
 		}),
@@ -101,7 +108,7 @@ func newCache(size cacheSize) (*cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("redisstore: LocalCache: %w", err)
 	}
-	return &cache{entries: entries, age: size.age}, nil
+	return &cache{entries: entries, age: size.age, wall: time.Time.UnixNano}, nil
 }
 
 // find returns the reply to a claim, if it is known without asking.
@@ -110,7 +117,7 @@ func (c *cache) find(id store.ID, claim store.Claim) (store.Reply, bool) {
 		return store.Reply{}, false
 	}
 	entry, ok := c.entries.GetIfPresent(id)
-	if !ok || !time.Now().Before(entry.until) || !entry.bound.Equal(claim.Fingerprint) {
+	if !ok || !c.lasts(entry) || !entry.bound.Equal(claim.Fingerprint) {
 		return store.Reply{}, false
 	}
 	c.hits.Add(1)
@@ -118,6 +125,11 @@ func (c *cache) find(id store.ID, claim store.Claim) (store.Reply, bool) {
 	reply.Now = reply.Now.Add(time.Since(entry.asked))
 	reply.Answer = cloned(reply.Answer)
 	return reply, true
+}
+
+func (c *cache) lasts(entry *cached) bool {
+	now := time.Now()
+	return now.Before(entry.until) && c.wall(now) < entry.wall
 }
 
 // question is a claim that is put to Redis while so many entries were dropped.
@@ -149,11 +161,11 @@ func (c *cache) keep(q question, id store.ID, bound store.Fingerprint, reply sto
 	if left == noExpiry || left > c.age {
 		left = c.age
 	}
-	entry := &cached{bound: bound, reply: reply, asked: q.asked, until: q.asked.Add(left)}
+	entry := &cached{bound: bound, reply: reply, asked: q.asked, until: q.asked.Add(left), wall: c.wall(q.asked) + int64(left)}
 	entry.reply.Answer = cloned(reply.Answer)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if q.drops == c.drops && time.Now().Before(entry.until) {
+	if q.drops == c.drops && c.lasts(entry) {
 		c.entries.Set(id, entry)
 	}
 }

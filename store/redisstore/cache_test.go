@@ -163,6 +163,22 @@ func TestRetentionEndsReplaysFromMemory(t *testing.T) {
 	}, time.Minute, 20*time.Millisecond)
 }
 
+// The monotonic clock stands still while a machine is suspended. What was kept before
+// is not younger for that. A wall clock that is set back makes nothing younger.
+func TestF59ReplaysFromMemoryEndWhileTheMachineIsSuspended(t *testing.T) {
+	t.Parallel()
+	s := newStore(t, shared.Server(t).Client(t), redisstore.LocalCache(cacheBytes, time.Hour))
+	r := recorded(t, s, answerOf("x"))
+	redisstore.ShiftWall(s, -2*time.Hour)
+	r.replays(t, s, answerOf("x"))
+	require.EqualValues(t, 1, s.Stats().LocalReplays)
+	redisstore.ShiftWall(s, 2*time.Hour)
+	r.replays(t, s, answerOf("x"))
+	require.EqualValues(t, 1, s.Stats().LocalReplays)
+	r.replays(t, s, answerOf("x"))
+	require.EqualValues(t, 2, s.Stats().LocalReplays, "what is kept now counts from now")
+}
+
 // Ten times as much as there is room for leaves no more than that in memory.
 func TestLocalCacheIsBounded(t *testing.T) {
 	s := newStore(t, shared.Server(t).Client(t), redisstore.LocalCache(cacheBytes, time.Hour))

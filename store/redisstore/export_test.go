@@ -1,6 +1,10 @@
 package redisstore
 
-import "github.com/reprise-go/reprise/store"
+import (
+	"time"
+
+	"github.com/reprise-go/reprise/store"
+)
 
 // What the tests of the layout and of the scripts look at directly.
 var (
@@ -40,3 +44,8 @@ func Busy(s *Store) (n int) {
 
 // Drop makes the local cache forget a record.
 func Drop(s *Store, id store.ID) { s.cache.drop(id) }
+
+// ShiftWall sets the wall clock that the local cache reads ahead.
+func ShiftWall(s *Store, by time.Duration) {
+	s.cache.wall = func(t time.Time) int64 { return t.UnixNano() + int64(by) }
+}
