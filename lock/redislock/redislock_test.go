@@ -280,6 +280,7 @@ func TestForeignValuesStayUntouched_F41(t *testing.T) {
 		{"number of a trace", func(*hold) string { return trace[:9] + "x" + trace[10:] }, false, "number"},
 		{"last number of a trace", func(*hold) string { return trace[:54] + "x" + trace[55:] }, false, "number"},
 		{"flag of a trace", func(*hold) string { return trace[:5] + "y" + trace[6:] }, false, "number"},
+		{"token that is too large", func(*hold) string { return trace[:7] + "9" + trace[8:] }, false, "number"},
 		{"short trace", func(*hold) string { return trace[:118] }, false, "length"},
 		{"long trace", func(*hold) string { return trace + "0" }, false, "length"},
 		{"number of an own hold", func(h *hold) string { return held(h)[:54] + "x" + held(h)[55:] }, false, "number"},

@@ -23,7 +23,7 @@ if not text then
   record = 'RPK2H' .. wait .. '0' .. clock .. clock .. lease .. owner
     .. '00000000000000000000000000000000'
 elseif type(text) == 'string' and #text == 119 then
-  local _, digits = string.find(text, '^RPK2T[01]1%d*')
+  local _, digits = string.find(text, '^RPK2T[01]1[0-8]%d*')
   if digits and digits >= 55 and string.sub(text, 8, 23) < clock
     and not string.find(text, string.sub(owner, 17), 72, true) then
     record = 'RPK2H' .. wait .. '0' .. clock .. clock .. lease .. owner

@@ -24,9 +24,10 @@ local function number(raw, from)
   return tonumber(sub(raw, from, from + 15))
 end
 
--- why names what is wrong with a record, or nothing.
+-- why names what is wrong with a record, or nothing. A token stays below what Lua
+-- counts exactly.
 local function why(raw)
-  local _, digits = find(raw, '^RPK2[HT][01][01]%d*')
+  local _, digits = find(raw, '^RPK2[HT][01][01][0-8]%d*')
   if digits and digits >= 55 and #raw == 119 then return nil end
   if find(raw, '^RPK[3-9]') then return 'newer format' end
   if sub(raw, 1, 4) ~= 'RPK2' then return 'format' end

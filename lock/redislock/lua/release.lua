@@ -19,7 +19,7 @@ local key, owner, ttl = KEYS[1], ARGV[1], ARGV[2]
 -- asked. LT makes that one command; Redis 6 does not know it and goes the long way.
 local text = redis.pcall('GET', key)
 if type(text) == 'string' and #text == 119 and string.sub(text, 56, 87) == owner then
-  local _, digits = string.find(text, '^RPK2H00%d*')
+  local _, digits = string.find(text, '^RPK2H00[0-8]%d*')
   if digits and digits >= 55 and redis.pcall('PEXPIRE', key, ttl, 'LT') == 1 then
     redis.call('SETRANGE', key, 4, 'T01')
     return 'D' .. owner
