@@ -97,6 +97,17 @@ func TestAnOperationIsNotBothATransportsAndAFunctions(t *testing.T) {
 		func(context.Context) (int, error) { w.runs++; return 0, nil })
 	require.ErrorContains(t, err, `operation "route" is a route's or a method's`)
 
+	_, err = guard.Operation("json", idempotency.Replays(idempotency.JSONCodec().Name(), nil))
+	require.NoError(t, err)
+	_, _, err = idempotency.Do(t.Context(), guard, idempotency.Request{Operation: "json", Scope: "s", Key: "k"},
+		func(context.Context) (int, error) { w.runs++; return 0, nil })
+	require.ErrorContains(t, err, `operation "json" is a route's or a method's`, "whatever its codec is called")
+	_, _, err = idempotency.Do(t.Context(), guard, idempotency.Request{Operation: "done", Scope: "s", Key: "k"},
+		func(context.Context) (int, error) { return 0, nil })
+	require.NoError(t, err)
+	_, err = guard.Operation("done", idempotency.Replays("http/1", nil))
+	require.ErrorContains(t, err, `operation "done" is a wrapped function's`)
+
 	_, err = idempotency.Wrap(guard, "function", w.pay)
 	require.NoError(t, err)
 	_, err = guard.Operation("function", idempotency.Replays("http/1", nil))
