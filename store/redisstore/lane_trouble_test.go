@@ -81,12 +81,12 @@ func playImpatiently(t *testing.T, s *redisstore.Store, r *request) (replays int
 // impatient returns a context that may end at any moment of a call, or late.
 func impatient(t *testing.T) (context.Context, context.CancelFunc) {
 	t.Helper()
-	switch rand.IntN(3) { //nolint:gosec // chance is enough
+	switch rand.IntN(3) {
 	case 0:
-		return context.WithTimeout(t.Context(), time.Duration(rand.IntN(5000))*time.Microsecond) //nolint:gosec // as above
+		return context.WithTimeout(t.Context(), time.Duration(rand.IntN(5000))*time.Microsecond)
 	case 1:
 		ctx, cancel := context.WithCancel(t.Context())
-		timer := time.AfterFunc(time.Duration(rand.IntN(5000))*time.Microsecond, cancel) //nolint:gosec // as above
+		timer := time.AfterFunc(time.Duration(rand.IntN(5000))*time.Microsecond, cancel)
 		return ctx, func() { timer.Stop(); cancel() }
 	}
 	return context.WithTimeout(t.Context(), time.Minute)
