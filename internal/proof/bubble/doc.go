@@ -7,10 +7,10 @@
 // leases, handlers that take less or more than one. Between go-redis and the
 // server lies a wire that knows where a command and a reply begin and end. It loses
 // both, delays them beyond their caller's patience, cuts replies in the middle,
-// resets connections, and hands the reply of one caller to another. Processes stand
-// still (nothing goes over their wires, no handler goes on), are cut off from Redis,
-// are drained, and die. Then the faults stop, and each operation must become
-// answerable.
+// resets connections, and hands the reply of one caller, or of an earlier command,
+// to another. Processes stand still (nothing goes over their wires, no handler goes
+// on), are cut off from Redis, are drained, and die. Then the faults stop, and each
+// operation must become answerable.
 //
 // The rules are those of package simulation, whose world has no network and no
 // scripts, and in exchange faults that no network has. The judge sees what clients
@@ -19,6 +19,6 @@
 //
 // All chance comes from the seed, except where libraries draw for themselves or let
 // the scheduler choose (select, the order of goroutines that wake together). A seed
-// therefore gives the same faults at the same places, and nearly always the same
-// scenario, not always to the last packet.
+// therefore gives the same faults at the same places, and four times of five the
+// same counts of all that happened: repeat a seed a few times.
 package bubble

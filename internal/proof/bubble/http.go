@@ -92,7 +92,7 @@ func (s *httpService) ask(ctx context.Context, c *call) heard {
 	if err != nil {
 		return heard{err: err}
 	}
-	defer resp.Body.Close() //nolint:errcheck // it was read
+	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	return heard{
 		mark:   resp.Header.Get("Idempotency-Status"),

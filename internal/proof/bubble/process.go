@@ -96,7 +96,7 @@ func (p *process) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 		return nil, errors.New("no network in a dead process")
 	}
 	listener := bufconn.Listen(wireBuffer)
-	defer listener.Close() //nolint:errcheck // it stays open as far as its only connection goes
+	defer listener.Close() // it stays open as far as its only connection goes
 	accepted := make(chan struct{})
 	p.world.links.Go(func() {
 		defer close(accepted)

@@ -34,6 +34,25 @@ func TestScenariosOverHTTPBreakNoRule(t *testing.T) { runSeeds(t, bubble.HTTP{})
 // The same over gRPC.
 func TestScenariosOverGRPCBreakNoRule(t *testing.T) { runSeeds(t, bubble.GRPC{}) }
 
+// Each of these seeds once broke a rule.
+func TestSeedsThatFoundSomething(t *testing.T) {
+	tests := []struct {
+		name      string
+		transport bubble.Transport
+		seed      uint64
+	}{
+		// The reply to a mark was taken for that to the completion after it, and
+		// an answer given as recorded that was not.
+		{"F44 an owner's own earlier reply", bubble.HTTP{}, 1185},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			out := runSeed(t, test.seed, test.transport, bubble.Core{})
+			assert.Empty(t, out.Violations, "%s", out.Trace())
+		})
+	}
+}
+
 func runSeeds(t *testing.T, transport bubble.Transport) {
 	t.Helper()
 	if seed := os.Getenv(seedEnv); seed != "" {

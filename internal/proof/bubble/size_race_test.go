@@ -3,4 +3,4 @@
 package bubble_test
 
 // defaultSeeds is fewer with the race detector, which is several times slower.
-const defaultSeeds = 200
+const defaultSeeds = 150

@@ -15,7 +15,7 @@ const (
 	LostReply                       // executed, and the caller never hears of it
 	LateRequest                     // executed after its caller gave up
 	LateReply                       // comes back after its caller gave up, or nearly
-	SwappedReply                    // is another caller's
+	SwappedReply                    // is another caller's, or an earlier one
 	CutReply                        // ends in the middle of a frame
 	Reset                           // of the above, heard of by a broken connection and not by silence
 	SplitPipeline                   // others' commands were executed between those of a pipeline

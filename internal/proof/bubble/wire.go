@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/alicebob/miniredis/v2/proto"
+	"github.com/alicebob/miniredis/v2/proto" //nolint:depguard // this package is for tests
 )
 
 // Why a connection is of no more use.
@@ -246,7 +246,7 @@ type held struct {
 
 // exchange gives a caller the reply of another: one that is to be swapped waits a
 // moment for the next of as many commands. If none comes, the caller gets the last
-// that another got, and nobody his.
+// that was given to anybody, himself included, and nobody his.
 func (w *world) exchange(p *process, pk *packet, f fate, reply []byte) []byte {
 	if other := w.takeHeld(pk); other != nil {
 		w.count(SwappedReply)
@@ -270,7 +270,7 @@ func (w *world) exchange(p *process, pk *packet, f fate, reply []byte) []byte {
 	}
 	if last := w.lastOf(pk); last != nil {
 		w.count(SwappedReply)
-		w.note(p, "a copy of another's reply")
+		w.note(p, "a copy of an earlier reply")
 		return w.core.rename(last.reply, last.packet.owner(), pk.owner())
 	}
 	return reply
@@ -283,15 +283,11 @@ func (w *world) keep(pk *packet, reply []byte) {
 	w.last[len(pk.commands)] = &held{packet: pk, reply: reply}
 }
 
-// lastOf returns the last reply to as many commands, if it was another caller's.
+// lastOf returns the last reply to as many commands, nil if there was none.
 func (w *world) lastOf(pk *packet) *held {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	last := w.last[len(pk.commands)]
-	if last == nil || last.packet.owner() == pk.owner() {
-		return nil
-	}
-	return last
+	return w.last[len(pk.commands)]
 }
 
 // takeHeld takes a reply that is not the same caller's.

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
+	"github.com/alicebob/miniredis/v2" //nolint:depguard // this package is for tests
 
 	"github.com/reprise-go/reprise/internal/proof/simulation"
 	"github.com/reprise-go/reprise/store"
