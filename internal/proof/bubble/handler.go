@@ -158,7 +158,7 @@ func (r *run) handle() answer {
 }
 
 // errPanic is what handlers panic with.
-var errPanic = errors.New("a handler's panic") //nolint:gochecknoglobals // a constant
+var errPanic = errors.New("a handler's panic")
 
 // work takes time. False means that the context ended, and that the handler heeds
 // it.
