@@ -19,10 +19,14 @@ import (
 
 // Environment variables of this package's tests.
 const (
+	proofEnv = "REPRISE_PROOF"        // "full" for the full size
 	seedsEnv = "BUBBLE_SEEDS"         // how many seeds the normal run has, for each transport
 	seedEnv  = "BUBBLE_SEED"          // run this one only, and show what happens
 	shardEnv = "REPRISE_BUBBLE_SHARD" // first seed and count, set for child processes
 )
+
+// fullSeeds is how many the full size has, for each transport.
+const fullSeeds = 20_000
 
 // floor is the least number of times that anything must have happened, as one part
 // in so many of the seeds.
@@ -64,6 +68,9 @@ func runSeeds(t *testing.T, transport bubble.Transport) {
 		return
 	}
 	seeds := defaultSeeds
+	if os.Getenv(proofEnv) == "full" {
+		seeds = fullSeeds
+	}
 	if n := os.Getenv(seedsEnv); n != "" {
 		seeds = int(number(t, n))
 	}
