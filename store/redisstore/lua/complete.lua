@@ -32,8 +32,7 @@ if state == 'C' then
   return answer('done')
 end
 
--- Written anew, with the codec and the omission of the answer: a string that
--- SETRANGE lengthens takes twice the memory that it needs.
+-- Written anew, as in rewrite, with the codec and the omission of the answer.
 create(key, ended(raw, 'C', sub(raw, 6, 6)) .. sub(raw, 162, 233) .. sub(ARGV[8], 73, 81) .. sub(raw, 243) .. ARGV[9], ttl)
 announce(key, raw, 'C')
 return answer('done')

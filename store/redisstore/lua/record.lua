@@ -74,18 +74,31 @@ local function read(key)
   return raw
 end
 
--- save writes text into a record that is there, from the byte at (counted from
--- 0) on, and sets a time to live in ms; nil keeps the present one. A full Redis
--- refuses the writes of a script only up to its first one, and never refuses
--- PEXPIRE: so that comes first.
-local function save(key, at, text, ttl)
+-- expire sets the time to live in ms of a record that is there; nil keeps the
+-- present one. A full Redis refuses the writes of a script only up to its first
+-- one, and never refuses PEXPIRE: so this comes before any other write.
+local function expire(key, ttl)
   ttl = tonumber(ttl or redis.call('PTTL', key))
   if ttl < 0 then
     redis.call('PERSIST', key) -- it has no end: keep that, too
   else
     redis.call('PEXPIRE', key, math.max(ttl, 1))
   end
+end
+
+-- save writes text into a record that is there, from the byte at (counted from
+-- 0) on, and sets its time to live.
+local function save(key, at, text, ttl)
+  expire(key, ttl)
   redis.call('SETRANGE', key, at, text)
+end
+
+-- rewrite writes a record that is there anew and sets its time to live. It is for
+-- what makes a record longer or shorter: a string that SETRANGE lengthens takes
+-- twice the memory that it needs, and no command makes one shorter in place.
+local function rewrite(key, text, ttl)
+  expire(key, ttl)
+  redis.call('SET', key, text, 'KEEPTTL')
 end
 
 -- touch writes what a completed record says already. WAIT counts replicas up to the

@@ -35,12 +35,16 @@ local function life()
   if left >= 0 then return math.max(left, tonumber(ARGV[3])) end
 end
 
--- erase cuts the answer off a record that is released already. No command makes
--- a string shorter in place, so what is to stay is written anew. save has been
--- here first, so a full Redis takes it.
-local function erase(raw)
+-- erased returns a record that is released, without the answer.
+local function erased(raw)
   local last = 341 + tonumber(sub(raw, 339, 341))
-  redis.call('SET', key, ended(raw, 'L', '0') .. sub(raw, 162, 233) .. '        0' .. sub(raw, 243, last), 'KEEPTTL')
+  return ended(raw, 'L', '0') .. sub(raw, 162, 233) .. '        0' .. sub(raw, 243, last)
+end
+
+-- completed returns the record with the answer, as the decider's own.
+local function completed(raw)
+  local head = sub(ended(raw, 'C', sub(raw, 6, 6)), 1, 129) .. owner
+  return head .. sub(raw, 162, 233) .. ARGV[6] .. sub(raw, 243) .. ARGV[7]
 end
 
 local raw, bad = read(key)
@@ -51,14 +55,15 @@ local state = sub(raw, 5, 5)
 if settled(raw, state) then return answer('done') end
 if not open(raw, state) then return answer('refused') end
 
-if decision ~= 'complete' then
-  save(key, 0, ended(raw, 'L', '0'), life())
-  if state == 'C' then erase(raw) end
-  announce(key, raw, 'L')
+if decision == 'complete' then
+  rewrite(key, completed(raw), life())
+  announce(key, raw, 'C')
   return answer('done')
 end
-save(key, 0, sub(ended(raw, 'C', sub(raw, 6, 6)), 1, 129) .. owner, life())
-redis.call('SETRANGE', key, 233, ARGV[6]) -- codec, omission
-redis.call('SETRANGE', key, #raw, ARGV[7])
-announce(key, raw, 'C')
+if state == 'C' then
+  rewrite(key, erased(raw), life())
+else
+  save(key, 0, ended(raw, 'L', '0'), life())
+end
+announce(key, raw, 'L')
 return answer('done')
