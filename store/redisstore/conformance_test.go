@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/store"
 	"github.com/reprise-go/reprise/store/redisstore"
 	"github.com/reprise-go/reprise/store/storetest"
@@ -49,16 +50,19 @@ func (c *serverClock) move(d time.Duration) {
 	c.mr.SetTime(c.now)
 }
 
-// The real thing, by the real clock.
+// The real thing, by the real clock, with the options that the environment asks
+// for.
 func TestConformanceOnRedis(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T) storetest.Harness {
 		rdb := shared.Server(t).Client(t)
 		const namespace = "conformance"
+		s := newStore(t, rdb, append(redistest.StoreOptions(t), redisstore.Namespace(namespace))...)
 		return storetest.Harness{
-			Store: newStore(t, rdb, redisstore.Namespace(namespace)),
+			Store: s,
 			Forget: func(id store.ID) {
 				require.NoError(t, rdb.Del(t.Context(), recordKey(namespace, id)).Err())
+				redisstore.Drop(s, id)
 			},
 		}
 	}, storetest.InParallel())
