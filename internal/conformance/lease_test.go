@@ -19,7 +19,7 @@ import (
 
 func TestL1_HandlerFiveTimesItsLeaseRunsOnce(t *testing.T) {
 	t.Parallel()
-	const lease = 400 * time.Millisecond
+	const lease = time.Second
 	handler, started, goOn := blocking(t)
 	s := newService(t, setup{handler: handler, policy: idempotency.Policy{Lease: lease}})
 	c := call{key: newKey()}
