@@ -21,8 +21,8 @@ const (
 //	REPRISE_OPTIONS=auto-pipeline,local-cache go test ./store/redisstore
 //
 // auto-pipeline is [redisstore.AutoPipeline], local-cache [redisstore.LocalCache]
-// with 16 MiB and an age of a second. Without the variable there are none. Any other word
-// ends the test.
+// with 16 MiB and an age of a second. Without the variable there are none. Any other
+// word ends the test.
 func StoreOptions(t testing.TB) []redisstore.Option {
 	t.Helper()
 	words := os.Getenv(optionsVariable)
