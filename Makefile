@@ -16,7 +16,8 @@ PROTOC_GEN_GO_VERSION := v1.36.12
 PROTOC_GEN_GO_GRPC_VERSION := v1.6.2
 TEST_TIMEOUT ?= 10m
 ALONE := ./internal/conformance ./internal/topology
-# What runs once more with the store's options, in half a minute.
+# What runs once more with the store's options, in half a minute; but not what counts
+# commands, as LocalCache adds a PTTL to each claim.
 WITH_OPTIONS := ConformanceOnRedis|Replay|Herd|Waiting|Concurren|Levels|Lifecycle|Outcome|Transport
 FUZZTIME ?= 15s
 BENCH ?= .
@@ -42,7 +43,7 @@ test: needed
 	@REPRISE_REQUIRE_SERVERS=1 go test -race -count=1 -p 1 -timeout $(TEST_TIMEOUT) $(ALONE)
 	@$(call each_module,REPRISE_REQUIRE_SERVERS=1 go test -race -count=1 -timeout $(TEST_TIMEOUT) $$(go list ./... | grep -v $(ALONE:./%=-e %)))
 	@echo "── once more with AutoPipeline and LocalCache"
-	@REPRISE_OPTIONS=auto-pipeline,local-cache REPRISE_REQUIRE_SERVERS=1 go test -count=1 -p 1 -timeout $(TEST_TIMEOUT) -run '$(WITH_OPTIONS)' ./store/redisstore ./internal/conformance
+	@REPRISE_OPTIONS=auto-pipeline,local-cache REPRISE_REQUIRE_SERVERS=1 go test -count=1 -p 1 -timeout $(TEST_TIMEOUT) -run '$(WITH_OPTIONS)' -skip 'CostTheSameRoundTrips' ./store/redisstore ./internal/conformance
 	@echo "── ./internal/proof/simulation with many seeds, without the race detector"
 	@cd internal/proof && go test -timeout $(TEST_TIMEOUT) -v -run 'TestSimulationOfManySeeds' ./simulation
 

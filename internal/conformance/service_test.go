@@ -17,6 +17,7 @@ import (
 
 	"github.com/reprise-go/reprise/idempotency"
 	"github.com/reprise-go/reprise/idempotency/idemhttp"
+	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/store"
 	"github.com/reprise-go/reprise/store/redisstore"
 )
@@ -103,7 +104,7 @@ func (with setup) openStore(t *testing.T) store.Store {
 
 func openRedis(t *testing.T, rdb redis.UniversalClient, namespace string) *redisstore.Store {
 	t.Helper()
-	st, err := redisstore.New(rdb, redisstore.Namespace(namespace))
+	st, err := redisstore.New(rdb, append(redistest.StoreOptions(t), redisstore.Namespace(namespace))...)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = st.Close() })
 	return st
