@@ -31,13 +31,19 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	// MaxBytesReader also tells the server not to keep a connection on which
 	// the rest of an oversized body is still to come.
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, fmt.Errorf("%w: the limit is %d bytes", errBodyTooLarge, tooLarge.Limit)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errBodyUnreadable, err)
+		return nil, unreadable(err)
 	}
 	return body, nil
+}
+
+// unreadable says what is wrong with a body. The limit may also be that of a
+// middleware outside.
+func unreadable(err error) error {
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return fmt.Errorf("%w: the limit is %d bytes", errBodyTooLarge, tooLarge.Limit)
+	}
+	return fmt.Errorf("%w: %w", errBodyUnreadable, err)
 }
 
 // atOnce is the longest body that memory is set aside for because a client
@@ -56,7 +62,7 @@ func readAnnounced(r *http.Request) ([]byte, error) {
 			break
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", errBodyUnreadable, err)
+			return nil, unreadable(err)
 		}
 	}
 	return body[:read:read], nil
