@@ -62,7 +62,7 @@ func ownFlaw(t reflect.Type) string {
 	switch {
 	case t.Kind() == reflect.Interface:
 		return ""
-	case promotes(t, "MarshalJSON", writes) || promotes(t, "MarshalText", !writes && writesText):
+	case writes && Inherits(t, "MarshalJSON") || !writes && writesText && Inherits(t, "MarshalText"):
 		return fmt.Sprintf("%s is written by what it embeds, and its other fields are left out: give the embedded field a name", t)
 	case writes && !reads:
 		return fmt.Sprintf("%s has MarshalJSON and no UnmarshalJSON, so it may write less than it holds: give it both", t)
@@ -111,15 +111,15 @@ func hasUnwritten(t reflect.Type) bool {
 	return false
 }
 
-// promotes reports whether a struct has a method from a field that it embeds, and has
-// other fields beside it.
-func promotes(t reflect.Type, method string, has bool) bool {
-	if !has || t.Kind() != reflect.Struct || t.NumField() < 2 {
+// Inherits reports whether a struct has a method from a field that it embeds, and has
+// other fields beside it, of which that method knows nothing.
+func Inherits(t reflect.Type, method string) bool {
+	if t.Kind() != reflect.Struct || t.NumField() < 2 {
 		return false
 	}
 	for field := range t.Fields() {
 		if field.Anonymous && hasMethod(field.Type, method) {
-			return t.Name() == "" || isPromoted(t, method)
+			return hasMethod(t, method) && (t.Name() == "" || isPromoted(t, method))
 		}
 	}
 	return false

@@ -86,7 +86,7 @@ func (c *resultChecker) own(at visit, name string) bool {
 		writes = at.addressable
 	}
 	for _, methods := range [][]string{{"MarshalJSON", "MarshalText"}, {"UnmarshalJSON", "UnmarshalText"}} {
-		if method := firstMethod(t, methods); promotes(t, method, method != "") {
+		if method := firstMethod(t, methods); Inherits(t, method) {
 			c.fail(name, "%s gets its %s from what it embeds, and its other fields are left out: give the embedded field a name", t, method)
 			return true
 		}
