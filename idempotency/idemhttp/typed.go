@@ -1,6 +1,7 @@
 package idemhttp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,7 +74,7 @@ import (
 //
 // The function may be called at once for different requests.
 func JSON[Req, Resp any](fn func(context.Context, Req) (Resp, error), opts ...JSONOption) http.Handler {
-	h := &jsonHandler[Req, Resp]{fn: fn, opts: jsonOptions{status: http.StatusOK, maxBody: 1 << 20, write: writeFailure}}
+	h := &jsonHandler[Req, Resp]{fn: fn}
 	h.requests, h.wrong = newRequestPlan(reflect.TypeFor[Req]())
 	if answer := reflect.TypeFor[Resp](); !answer.Implements(reflect.TypeFor[http.Handler]()) {
 		h.wrong = errors.Join(h.wrong, tagged.CheckWritten(answer))
@@ -190,7 +191,7 @@ func (h *jsonHandler[Req, Resp]) hidden(ctx context.Context) bool {
 var errHidden = errors.New("JSON: a middleware between it and the protected route hides its tags: " +
 	"protect the handler itself, and put the middleware outside")
 
-// JSONOption configures [JSON].
+// JSONOption configures [JSON]. One that is given twice is an error.
 type JSONOption func(*jsonOptions) error
 
 type jsonOptions struct {
@@ -199,6 +200,7 @@ type jsonOptions struct {
 	write   func(w http.ResponseWriter, r *http.Request, err error)
 }
 
+// apply reads the options, and fills in what none of them says.
 func (o *jsonOptions) apply(opts []JSONOption) error {
 	var errs []error
 	for _, opt := range opts {
@@ -208,6 +210,10 @@ func (o *jsonOptions) apply(opts []JSONOption) error {
 		}
 		errs = append(errs, opt(o))
 	}
+	o.status, o.maxBody = cmp.Or(o.status, http.StatusOK), cmp.Or(o.maxBody, 1<<20)
+	if o.write == nil {
+		o.write = writeFailure
+	}
 	return errors.Join(errs...)
 }
 
@@ -215,8 +221,11 @@ func (o *jsonOptions) apply(opts []JSONOption) error {
 // Default 200.
 func JSONStatus(status int) JSONOption {
 	return func(o *jsonOptions) error {
-		if status < 200 || status > 299 {
+		switch {
+		case status < 200 || status > 299:
 			return fmt.Errorf("JSONStatus: %d is not within 200 and 299", status)
+		case o.status != 0:
+			return errors.New("JSONStatus is given twice")
 		}
 		o.status = status
 		return nil
@@ -227,8 +236,11 @@ func JSONStatus(status int) JSONOption {
 // requests that cannot be read, which have HTTPStatus() 400 or 413.
 func JSONErrors(write func(w http.ResponseWriter, r *http.Request, err error)) JSONOption {
 	return func(o *jsonOptions) error {
-		if write == nil {
+		switch {
+		case write == nil:
 			return errors.New("JSONErrors: the function is nil")
+		case o.write != nil:
+			return errors.New("JSONErrors is given twice")
 		}
 		o.write = write
 		return nil
@@ -241,8 +253,11 @@ func JSONErrors(write func(w http.ResponseWriter, r *http.Request, err error)) J
 // watched. Above 0, default 1 MiB.
 func JSONMaxBody(bytes int64) JSONOption {
 	return func(o *jsonOptions) error {
-		if bytes <= 0 {
+		switch {
+		case bytes <= 0:
 			return fmt.Errorf("JSONMaxBody: %d is not above 0", bytes)
+		case o.maxBody != 0:
+			return errors.New("JSONMaxBody is given twice")
 		}
 		o.maxBody = bytes
 		return nil

@@ -200,6 +200,7 @@ func typed[Req any](opts ...idemhttp.JSONOption) http.Handler {
 func TestJSON_WrongRequestStructsAreFoundAtConstruction(t *testing.T) {
 	t.Parallel()
 	_ = []any{hiddenKey{id: ""}, hiddenPath{id: ""}, hiddenAll{amount: 0}, readsHidden{Money: struct{ cents int }{cents: 0}}}
+	tell := func(http.ResponseWriter, *http.Request, error) {}
 	const unset = `no request can set it: JSON leaves the field out, or another has its name, and it has no tag path or query`
 	tests := []struct {
 		name    string
@@ -265,6 +266,9 @@ func TestJSON_WrongRequestStructsAreFoundAtConstruction(t *testing.T) {
 		{"no success", typed[plain](idemhttp.JSONStatus(404)), `JSON: JSONStatus: 404 is not within 200 and 299`},
 		{"no error writer", typed[plain](idemhttp.JSONErrors(nil)), `JSON: JSONErrors: the function is nil`},
 		{"no body", typed[plain](idemhttp.JSONMaxBody(0)), `JSON: JSONMaxBody: 0 is not above 0`},
+		{"a status twice", typed[plain](idemhttp.JSONStatus(201), idemhttp.JSONStatus(200)), `JSON: JSONStatus is given twice`},
+		{"a bound twice", typed[plain](idemhttp.JSONMaxBody(1), idemhttp.JSONMaxBody(1<<20)), `JSON: JSONMaxBody is given twice`},
+		{"errors twice", typed[plain](idemhttp.JSONErrors(tell), idemhttp.JSONErrors(tell)), `JSON: JSONErrors is given twice`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
