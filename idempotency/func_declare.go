@@ -188,6 +188,24 @@ func (p Policy) checkFunction() error {
 	return errors.Join(errs...)
 }
 
+// checkEffect finds words of a tag that nothing would follow, under the whole policy that
+// they are part of. A [Policy] among the options may have them: it may be computed, and
+// be switched off or told not to wait by a flag.
+func (p Policy) checkEffect(whole Policy) error {
+	more := p
+	more.Key = ""
+	switch {
+	case p.Key == KeyOff && more.String() != "":
+		return errors.New(`"off" stands with other words, which would have no effect: say "off" alone, or what protects it`)
+	case whole.Key == KeyOff && more.String() != "":
+		return errors.New(`the guard's or the options' policy is "off", so that these words would have no effect: ` +
+			`say "required" or "optional" as well, or "off" alone`)
+	case p.MaxWaiters != 0 && whole.Wait == NoWait:
+		return errors.New(`"max-waiters" without "wait" would have no effect: nobody waits`)
+	}
+	return nil
+}
+
 // plans are made once for a type. They also know which operations are functions'.
 type plans struct {
 	known     sync.Map // of reflect.Type: *tagged.Plan

@@ -24,7 +24,9 @@ import (
 //	svc := Payments{Create: createPayment, Get: getPayment}
 //	err := idempotency.Weave(guard, &svc)
 //
-// Every exported function must have a tag; "-" leaves it as it is. Structs in the
+// Every exported function must have a tag; "-" leaves it as it is. "off" stands alone
+// beside the name, and "max-waiters" beside a "wait": other words would have no effect.
+// Structs in the
 // struct, embedded or not, and behind pointers are woven, too; a function that could be
 // protected, or a tag, in a slice, a map, an interface or behind a nil pointer is an
 // error. Options apply to all functions; a policy among them comes
@@ -253,6 +255,9 @@ func (w *weaver) register() error {
 		t := &w.threads[i]
 		typ := t.field.Type()
 		f, err := w.guard.declareOwn(t.opName, signature{in: typ.In(1), out: typ.Out(0), tag: &t.policy}, w.opts)
+		if err == nil {
+			err = t.policy.checkEffect(f.set.policy)
+		}
 		if err != nil {
 			w.fail(t.name, err)
 		}

@@ -141,7 +141,16 @@ type (
 	OffBesideTags struct {
 		Create func(context.Context, pay) (paid, error) `idempotency:"pay,fingerprint=off"`
 	}
-	Nested struct{ Inner NoName }
+	Nested     struct{ Inner NoName }
+	OffAndMore struct {
+		Create func(context.Context, pay) (paid, error) `idempotency:"pay,off,retention=1h"`
+	}
+	MoreUnderOff struct {
+		Create func(context.Context, pay) (paid, error) `idempotency:"pay,retention=1h"`
+	}
+	WaitersWithoutWait struct {
+		Create func(context.Context, pay) (paid, error) `idempotency:"pay,max-waiters=5"`
+	}
 )
 
 func TestWrongDeclarationsOfFunctionsAreFoundAtConstruction_F15(t *testing.T) {
@@ -256,6 +265,9 @@ func TestWrongDeclarationsOfFunctionsAreFoundAtConstruction_F15(t *testing.T) {
 		{"do with two policies", do(input("k"), hour, hour), `idempotency: Do: two policies, "retention=1h" and "retention=1h": say one, or merge them by Policy.Override`},
 		{"a struct without a name", weave(&struct{ Create payFunc }{create}), `idempotency: Weave: struct.Create: it has no tag idempotency:"operation,policy"; say idempotency:"-" if it is not to be protected`},
 		{"a struct without a name or a function", weave(&struct{ Name string }{}), `idempotency: Weave: struct has no function with a tag`},
+		{"off and more", weave(&OffAndMore{create}), `idempotency: Weave: OffAndMore.Create: "off" stands with other words, which would have no effect: say "off" alone, or what protects it`},
+		{"more under options that say off", weave(&MoreUnderOff{create}, idempotency.Policy{Key: idempotency.KeyOff}), `idempotency: Weave: MoreUnderOff.Create: the guard's or the options' policy is "off", so that these words would have no effect: say "required" or "optional" as well, or "off" alone`},
+		{"waiters without a wait", weave(&WaitersWithoutWait{create}, idempotency.Policy{MaxWaiters: 9}), `idempotency: Weave: WaitersWithoutWait.Create: "max-waiters" without "wait" would have no effect: nobody waits`},
 		{"an input without a name", do(struct{ Done chan int }{}), `idempotency: Do: struct.Done: a chan has no JSON form: leave it out by json:"-" or idempotency:"-"`},
 	}
 	for _, tt := range tests {
@@ -300,7 +312,16 @@ func TestWhatLooksLikeAWrongDeclarationAndIsNone(t *testing.T) {
 	require.NoError(t, wrapped("any", idempotency.Policy{KeyFormat: idempotency.KeyAny}))
 	_, err := idempotency.Wrap(guard, "hooked", func(context.Context, hooked) (int, error) { return 0, nil },
 		idempotency.GlobalScope(), idempotency.Policy{Fingerprint: idempotency.FingerprintOff, KeyFormat: idempotency.KeyUUID})
-	assert.NoError(t, err)
+	require.NoError(t, err)
+	create := new(worker).pay
+	require.NoError(t, idempotency.Weave(guard, &MoreUnderOff{create}, idempotency.Policy{Key: idempotency.KeyOptional, MaxWaiters: 9}))
+	require.NoError(t, idempotency.Weave(guard, &struct {
+		Create payFunc `idempotency:"create,required,retention=1h"`
+		Refund payFunc `idempotency:"refund,off"`
+	}{create, create}, idempotency.Policy{Key: idempotency.KeyOff, Retention: 2 * time.Hour}))
+	require.NoError(t, idempotency.Weave(guard, &struct {
+		Void payFunc `idempotency:"void,max-waiters=5"`
+	}{create}, idempotency.Policy{Wait: time.Second}))
 }
 
 // A struct with a mistake in one field is woven once that is mended: of the others

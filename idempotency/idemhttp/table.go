@@ -30,7 +30,8 @@ import (
 //   - idempotency: the policy, in the words of [idempotency.ParsePolicy]. That of
 //     a struct is inherited. Precedence: defaults, guard, [TablePolicy], struct,
 //     handler. "off" stands alone, and no other words under a struct that is
-//     off, unless they begin with a key rule: they would have no effect;
+//     off, unless they begin with a key rule, nor "max-waiters" at a handler without a
+//     wait: they would have no effect;
 //   - operation: a protected handler's operation name, so that its keys outlive a
 //     change of the pattern. Default the whole pattern, as with [Middleware.Handle].
 //

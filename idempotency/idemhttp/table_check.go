@@ -51,9 +51,12 @@ func (m *Middleware) checkOff(r *tableRoute, said idempotency.Policy) error {
 	return nil
 }
 
-// checkEffect finds what is said about the operation of a route that has none, since
-// nothing protects it.
+// checkEffect finds what is said and would have no effect: about waiting where nobody
+// waits, and about the operation of a route that has none, since nothing protects it.
 func (r *tableRoute) checkEffect(policy idempotency.Policy) error {
+	if r.own.MaxWaiters != 0 && policy.Wait == idempotency.NoWait {
+		return errNobodyWaits
+	}
 	if policy.Key != idempotency.KeyOff {
 		return nil
 	}

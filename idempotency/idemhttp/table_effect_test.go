@@ -76,6 +76,11 @@ func TestMount_WordsWithoutEffectAreFoundAtConstruction(t *testing.T) {
 			"idemhttp: table.Admin.Refund: " + offAndMore,
 		},
 		{
+			"waiters without a wait", struct {
+				Create http.HandlerFunc `route:"POST /a" idempotency:"required,max-waiters=5"`
+			}{noop}, nil, `idemhttp: table.Create: "max-waiters" without "wait" would have no effect: nobody waits`,
+		},
+		{
 			"a slice of groups, C15", struct {
 				Admin []groupRoutes
 				Read  readRoutes

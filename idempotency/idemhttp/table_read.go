@@ -169,8 +169,9 @@ var (
 		"give the embedded handler a name and a route")
 	errTypedFunc = errors.New("a function from a request to an answer is no handler: " +
 		"wrap it in idemhttp.JSON and make the field http.Handler")
-	errOffAndMore = errors.New(`"off" stands with other words, which would have no effect: say "off" alone, or what protects it`)
-	errOffByGuard = errors.New(`the guard's policy is "off", so that these words would have no effect: ` +
+	errOffAndMore  = errors.New(`"off" stands with other words, which would have no effect: say "off" alone, or what protects it`)
+	errNobodyWaits = errors.New(`"max-waiters" without "wait" would have no effect: nobody waits`)
+	errOffByGuard  = errors.New(`the guard's policy is "off", so that these words would have no effect: ` +
 		`say "required" or "optional" as well, or "off" alone`)
 )
 
