@@ -64,10 +64,10 @@ func (c lockCall) describe(a lockAnswer) string {
 // have it.
 const Formers = 2
 
-// FormerOwner is the part of an owner that is remembered.
+// FormerOwner is the part of an owner that is remembered: its second half.
 type FormerOwner [len(lock.Owner{}) / 2]byte
 
-func formerOf(owner lock.Owner) FormerOwner { return FormerOwner(owner[:]) }
+func formerOf(owner lock.Owner) FormerOwner { return FormerOwner(owner[len(owner)/2:]) }
 
 // LockRecord is what a look at a lock sees. The zero value is a lock that nobody
 // has had.
