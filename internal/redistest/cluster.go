@@ -244,11 +244,42 @@ func (m *Migration) MoveKeys() {
 	}
 }
 
-// Finish moves what is left and gives the slot to its new master.
+// Finish moves what is left and gives the slot to its new master. It returns when
+// all nodes agree on that.
 func (m *Migration) Finish() {
 	m.c.t.Helper()
 	m.MoveKeys()
 	for _, server := range append([]*Server{m.to, m.from}, m.c.Masters()...) {
 		server.Do("cluster", "setslot", m.slot, "node", m.c.ids[m.to])
 	}
+	await(m.c.t, "all nodes know the slot's new master", func() bool {
+		return !slices.ContainsFunc(m.c.servers, func(s *Server) bool { return s.Up() && !m.known(s) })
+	})
+}
+
+// known reports whether a node knows the new master, and by its present epoch:
+// without that, the next migration could end with an epoch that is there already,
+// and news of this one that come late would undo it. A node that such news have
+// misled is told again.
+func (m *Migration) known(asked *Server) bool {
+	owners := m.c.owners(asked, m.slot)
+	if len(owners) == 0 {
+		return false
+	}
+	if owners[0] != m.to {
+		_ = asked.look("cluster", "setslot", m.slot, "node", m.c.ids[m.to]) // a replica refuses it
+		return false
+	}
+	return m.c.epoch(asked, m.to) == m.c.epoch(m.to, m.to)
+}
+
+// epoch returns the configuration epoch of a node, as another one sees it.
+func (c *Cluster) epoch(asked, node *Server) string {
+	text := asked.look("cluster", "nodes")
+	for line := range strings.Lines(text) {
+		if fields := strings.Fields(line); len(fields) > 6 && fields[0] == c.ids[node] {
+			return fields[6]
+		}
+	}
+	return ""
 }
