@@ -32,22 +32,14 @@ func (s *Store) claim(ctx context.Context, id store.ID, ev store.Claim) (store.R
 
 func (s *Store) claimOnce(ctx context.Context, id store.ID, ev store.Claim) (store.Reply, error) {
 	asked := s.cache.ask()
-	fresh := store.Record{Fingerprint: ev.Fingerprint, Scope: ev.Scope, Operation: ev.Operation}
 	got := s.sendClaim(ctx, packet{
 		script: s.scripts.claim,
 		keys:   []string{s.key(id)},
-		args: []any{
-			ev.Owner.String(),
-			micros(ev.Lease),
-			millis(store.RunningTTL(ev.Lease, ev.Retention)),
-			takeOverWord(ev.TakeOver),
-			flagWord(ev.Wait),
-			appendRest(nil, id, &fresh),
-		},
-		life:  s.cache != nil,
-		get:   true,
-		check: s.guard.on,
-		wait:  s.replicas.asked,
+		args:   []any{claimOrder(id, ev)},
+		life:   s.cache != nil,
+		get:    true,
+		check:  s.guard.on,
+		wait:   s.replicas.asked,
 	})
 	reply, err := s.replyTo(ctx, ev.Name(), id, ev.Owner, got.reply)
 	switch {
@@ -132,7 +124,7 @@ func (s *Store) replyTo(
 func (s *Store) replyFrom(
 	ctx context.Context, event string, id store.ID, owner store.Owner, value any,
 ) (store.Reply, error) {
-	reply, err := parseReply(value, senderOf(event, owner))
+	reply, err := parseReply(value, event, owner)
 	if field := unreadable(""); errors.As(err, &field) {
 		return store.Reply{}, unreadableRecord(event, id, field)
 	}
@@ -140,17 +132,6 @@ func (s *Store) replyFrom(
 		return store.Reply{}, s.unavailable(ctx, event, id, err)
 	}
 	return reply, nil
-}
-
-func takeOverWord(mode store.TakeOver) string {
-	switch mode {
-	case store.TakeOverUnmarked:
-		return "unmarked"
-	case store.TakeOverAlways:
-		return "always"
-	default:
-		return "never"
-	}
 }
 
 func flagWord(flag bool) string { return string(digitOf(flag)) }

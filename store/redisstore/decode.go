@@ -143,8 +143,8 @@ func decodeEnd(state store.State, f *fields, raw []byte) (store.Answer, error) {
 	if a.Body, rest, ok = cutPart(rest); !ok {
 		return store.Answer{}, unreadable("answer")
 	}
-	want := appendHex32(nil, checksum(raw[:len(raw)-len(rest)]))
-	if !bytes.Equal(rest, want) {
+	var want [prefixWidth]byte
+	if !bytes.Equal(rest, appendHex32(want[:0], checksum(raw[:len(raw)-len(rest)]))) {
 		return store.Answer{}, unreadable("checksum")
 	}
 	return a, nil

@@ -42,11 +42,11 @@ func (s *Store) complete(ctx context.Context, id store.ID, ev store.Complete) (s
 		s.log.WarnContext(ctx, "a large answer takes the slow path", "record", id.Short(), "bytes", answerSize(ev.Answer))
 	}
 	rec := recordOf(ev.Attempt, ev.Answer)
-	args := append(endArgs(ev.Attempt, ev.Adoption, ev.Retention), appendRest(nil, id, &rec), appendAnswer(nil, ev.Answer))
+	answer := appendAnswer(make([]byte, 0, answerSize(ev.Answer)), ev.Answer)
 	got := s.send(ctx, packet{
 		script: s.scripts.complete,
 		keys:   []string{s.key(id)},
-		args:   args,
+		args:   []any{endOrderOf(id, &rec, ev.Attempt, ev.Adoption, ev.Retention), answer},
 		wait:   s.replicas.asked,
 		apart:  answerSize(ev.Answer) > largeAnswer,
 	})
@@ -62,7 +62,7 @@ func (s *Store) completeLarge(ctx context.Context, id store.ID, ev store.Complet
 	return s.send(ctx, packet{
 		script: s.scripts.completeLarge,
 		keys:   []string{key, key + ":" + ev.Owner.String()},
-		args:   endArgs(ev.Attempt, ev.Adoption, ev.Retention),
+		args:   []any{endOrder(ev.Attempt, ev.Adoption, ev.Retention, 0)},
 		set:    encode(id, &rec),
 		wait:   s.replicas.asked,
 		apart:  true,
@@ -76,15 +76,14 @@ func sendAgain(cmd *redis.Cmd) bool {
 	if redis.HasErrorPrefix(cmd.Err(), "TRYAGAIN") {
 		return true
 	}
-	parts, err := cmd.Slice()
-	return err == nil && len(parts) > 0 && parts[0] == wordAgain
+	text, err := cmd.Text()
+	return err == nil && hasVerdict(text, "complete", wordAgain)
 }
 
 func (s *Store) fail(ctx context.Context, id store.ID, ev store.Fail) (store.Reply, error) {
 	rec := recordOf(ev.Attempt, store.Answer{})
-	args := append(endArgs(ev.Attempt, ev.Adoption, store.RunningTTL(ev.Lease, ev.Retention)),
-		appendRest(nil, id, &rec), flagWord(ev.Marked), micros(ev.Backoff))
-	cmd := s.run(ctx, s.rdb, s.scripts.fail, []string{s.key(id)}, args...)
+	order := endOrderOf(id, &rec, ev.Attempt, ev.Adoption, store.RunningTTL(ev.Lease, ev.Retention))
+	cmd := s.run(ctx, s.rdb, s.scripts.fail, []string{s.key(id)}, order, flagWord(ev.Marked), micros(ev.Backoff))
 	return s.replyTo(ctx, ev.Name(), id, ev.Owner, cmd)
 }
 
@@ -120,19 +119,6 @@ func (s *Store) settle(ctx context.Context, id store.ID, ev store.Settle) (store
 	cmd := s.run(ctx, s.rdb, s.scripts.settle, []string{s.key(id)},
 		ev.Owner.String(), int64(ev.Token), millis(ev.Retention), flagWord(ev.Running), decision, codec, answer)
 	return s.replyTo(ctx, ev.Name(), id, ev.Owner, cmd)
-}
-
-// endArgs are the first arguments of complete, complete_large and fail.
-func endArgs(a store.Attempt, adoption store.Adoption, ttl time.Duration) []any {
-	return []any{
-		a.Owner.String(),
-		int64(a.Token),
-		int64(adoption.Confirmed.Add(adoption.Within)),
-		millis(ttl),
-		a.Number,
-		micros(a.Lease),
-		int64(a.Started),
-	}
 }
 
 // recordOf is the record that is written if the store has lost its own. The

@@ -70,6 +70,7 @@ const (
 	atLength    = 338
 	atOperation = 341
 
+	ownerWidth   = 2 * len(store.Owner{})
 	numberWidth  = 16
 	attemptWidth = 8
 	lengthWidth  = 3
@@ -90,7 +91,7 @@ const stateLetters = " RCUL"
 
 // encode returns the whole record.
 func encode(id store.ID, r *store.Record) []byte {
-	b := make([]byte, 0, atOperation+len(r.Operation)+answerSize(r.Answer))
+	b := make([]byte, 0, headEnd+restSize(r)+answerSize(r.Answer))
 	b = appendHead(b, r)
 	b = appendRest(b, id, r)
 	if r.State == store.Completed {
@@ -115,6 +116,8 @@ func appendHead(b []byte, r *store.Record) []byte {
 	}
 	return hex.AppendEncode(b, r.Owner[:])
 }
+
+func restSize(r *store.Record) int { return atOperation - headEnd + len(r.Operation) }
 
 // appendRest appends what lies between the head and the answer.
 func appendRest(b []byte, id store.ID, r *store.Record) []byte {
@@ -145,11 +148,14 @@ func appendAnswer(b []byte, a store.Answer) []byte {
 func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
 
 func appendHex32(b []byte, n uint32) []byte {
-	return hex.AppendEncode(b, binary.BigEndian.AppendUint32(nil, n))
+	var bytes [4]byte
+	binary.BigEndian.PutUint32(bytes[:], n)
+	return hex.AppendEncode(b, bytes[:])
 }
 
 func appendNumber(b []byte, n int64, width int) []byte {
-	digits := strconv.AppendInt(nil, n, 10)
+	var room [20]byte
+	digits := strconv.AppendInt(room[:0], n, 10)
 	for range width - len(digits) {
 		b = append(b, '0')
 	}

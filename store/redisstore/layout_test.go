@@ -2,6 +2,7 @@ package redisstore_test
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -214,21 +215,25 @@ func FuzzDecode(f *testing.F) {
 
 // F44: no reply, however strange, is taken for a verdict that it is not.
 func FuzzScriptReply(f *testing.F) {
-	const sender = "0123456789abcdef0123456789abcdef claim"
-	f.Add("claimed", int64(1795355342143775), sender, golden[:161], 4)
-	f.Add("recorded", int64(1), sender, "RPR2", 4)
-	f.Add("done", int64(1), "0123", "", 4)
-	f.Add("unreadable", int64(1), sender, "state", 3)
-	f.Fuzz(func(t *testing.T, verdict string, now int64, addressee, detail string, length int) {
-		parts := []any{verdict, now, addressee, detail, nil}
-		reply, err := redisstore.ParseReply(parts[:max(0, min(length, len(parts)))], sender)
+	owner := store.Owner{0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef}
+	const head = "1795355342143775 0123456789abcdef0123456789abcdef claim: "
+	f.Add(head + "claimed: " + golden[:161])
+	f.Add(head + "recorded: RPR2")
+	f.Add(head + "done: ")
+	f.Add(head[:49] + " complete: done: ")
+	f.Add(head[:17] + strings.Repeat("0", 32) + " claim: done: ")
+	f.Add(head + "unreadable: state")
+	f.Add(head + "other algorithm: sha256")
+	f.Add(head[:40])
+	f.Fuzz(func(t *testing.T, text string) {
+		reply, err := redisstore.ParseReply(text, "claim", owner)
 		if err != nil {
 			require.Equal(t, store.Reply{}, reply)
 			return
 		}
-		require.Equal(t, sender, addressee)
-		require.Equal(t, verdict, reply.Verdict.String())
 		require.NotZero(t, reply.Verdict)
+		said := fmt.Sprintf("%016d %s claim: %v: ", reply.Now, owner, reply.Verdict)
+		require.True(t, strings.HasPrefix(text, said), "%q is not told by %q", said, text)
 	})
 }
 

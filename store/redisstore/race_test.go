@@ -2,6 +2,7 @@ package redisstore_test
 
 import (
 	"context"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -29,6 +30,14 @@ func (h *pipeHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pro
 			h.change(cmds)
 		}
 		return err
+	}
+}
+
+// edited changes the reply of a script.
+func edited(edit func(text string) string) func(cmds []redis.Cmder) {
+	return func(cmds []redis.Cmder) {
+		cmd := cmds[0].(*redis.Cmd)
+		cmd.SetVal(edit(cmd.Val().(string)))
 	}
 }
 
@@ -103,21 +112,19 @@ func TestReplyToAnotherRequestIsNotBelievedF44(t *testing.T) {
 		change func(cmds []redis.Cmder)
 		want   error
 	}{
-		{"another owner's claim", func(cmds []redis.Cmder) {
-			cmd := cmds[0].(*redis.Cmd)
-			parts := cmd.Val().([]any)
-			parts[2] = store.NewOwner().String()
-		}, store.ErrUnavailable},
-		{"a word that is no verdict", func(cmds []redis.Cmder) {
-			cmds[0].(*redis.Cmd).Val().([]any)[0] = "sure"
-		}, store.ErrUnavailable},
-		{"no head", func(cmds []redis.Cmder) {
-			cmds[0].(*redis.Cmd).Val().([]any)[3] = "RPR1"
-		}, store.ErrUnreadable},
-		{"not a list", func(cmds []redis.Cmder) { cmds[0].(*redis.Cmd).SetVal("OK") }, store.ErrUnavailable},
-		{"numbers as text", func(cmds []redis.Cmder) {
-			cmds[0].(*redis.Cmd).Val().([]any)[1] = "1"
-		}, store.ErrUnavailable},
+		{"another owner's claim", edited(func(text string) string {
+			return text[:17] + store.NewOwner().String() + text[49:]
+		}), store.ErrUnavailable},
+		{"another event's", edited(func(text string) string {
+			return strings.Replace(text, " claim: ", " complete: ", 1)
+		}), store.ErrUnavailable},
+		{"a word that is no verdict", edited(func(text string) string {
+			return strings.Replace(text, "recorded", "sure", 1)
+		}), store.ErrUnavailable},
+		{"no head", edited(func(text string) string { return text[:len(text)-157] }), store.ErrUnreadable},
+		{"nothing but a time", edited(func(text string) string { return text[:16] }), store.ErrUnavailable},
+		{"no string", func(cmds []redis.Cmder) { cmds[0].(*redis.Cmd).SetVal(int64(1)) }, store.ErrUnavailable},
+		{"letters for the time", edited(func(text string) string { return "x" + text[1:] }), store.ErrUnavailable},
 		{"another key's answer", func(cmds []redis.Cmder) {
 			rec := goldenRecord()
 			cmds[1].(*redis.StringCmd).SetVal(string(redisstore.Encode(goldenID(), &rec)))

@@ -45,10 +45,10 @@ func (s *Store) Renew(ctx context.Context, renewals []store.Renewal) []store.Ren
 // server.
 func (s *Store) renewTogether(ctx context.Context, renewals []store.Renewal, batch []int, results []store.RenewResult) {
 	keys := make([]string, 0, len(batch))
-	args := make([]any, 0, 3*len(batch))
+	args := make([]any, 0, len(batch))
 	for _, i := range batch {
 		keys = append(keys, s.key(renewals[i].ID))
-		args = append(args, renewArgs(renewals[i])...)
+		args = append(args, renewOrder(renewals[i]))
 	}
 	got := s.sendTo(ctx, s.renewals, packet{
 		script: s.scripts.renew, keys: keys, args: args, wait: s.replicas.asked,
@@ -117,7 +117,7 @@ func (s *Store) pipeRenew(
 ) (cmds []*redis.Cmd, acks *redis.Cmd) {
 	cmds = make([]*redis.Cmd, len(batch))
 	for n, i := range batch {
-		cmds[n] = run(ctx, pipe, s.scripts.renew, []string{s.key(renewals[i].ID)}, renewArgs(renewals[i])...)
+		cmds[n] = run(ctx, pipe, s.scripts.renew, []string{s.key(renewals[i].ID)}, renewOrder(renewals[i]))
 	}
 	if s.replicas.asked {
 		acks = s.replicas.wait(ctx, pipe)
@@ -140,8 +140,4 @@ func (s *Store) oneRenewed(ctx context.Context, r store.Renewal, cmd *redis.Cmd)
 func (s *Store) renewResult(ctx context.Context, r store.Renewal, value any) store.RenewResult {
 	reply, err := s.replyFrom(ctx, r.Name(), r.ID, r.Owner, value)
 	return store.RenewResult{Reply: reply, Err: err}
-}
-
-func renewArgs(r store.Renewal) []any {
-	return []any{r.Owner.String(), micros(r.Lease), millis(store.RunningTTL(r.Lease, r.Retention))}
 }

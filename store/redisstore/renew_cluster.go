@@ -52,7 +52,7 @@ func (s *Store) renewAt(
 		got := s.sendToMaster(ctx, cluster, packet{
 			script: s.scripts.renew,
 			keys:   []string{s.key(renewals[i].ID)},
-			args:   renewArgs(renewals[i]),
+			args:   []any{renewOrder(renewals[i])},
 			wait:   true,
 		})
 		results[i] = s.oneRenewed(ctx, renewals[i], got.reply)

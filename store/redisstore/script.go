@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"embed"
+	"encoding/hex"
 	"path"
 	"strings"
 	"time"
@@ -39,10 +40,11 @@ func newScripts() scripts {
 	}
 }
 
-// recordScript returns a script that handles a record: what those have in
-// common, and then its own text.
+// recordScript returns a script that handles a record. The clock is read first;
+// what all of them have in common comes where a script includes it, after what it
+// can do without.
 func recordScript(name string) *redis.Script {
-	return redis.NewScript(source("record") + source(name))
+	return redis.NewScript(source("clock") + strings.Replace(source(name), "-- include record\n", source("record"), 1))
 }
 
 func source(name string) string {
@@ -61,71 +63,90 @@ const (
 	wordAgain      = "again" // send the answer through Lua
 )
 
-// answer is what a script returns about one record.
-type answer struct {
-	word   string
-	now    store.Instant
-	detail string // a record's head, an algorithm, or the field that is unreadable
-}
+// Where the parts of a reply begin, "time owner event: verdict: detail".
+const (
+	ownerAt = numberWidth + 1
+	eventAt = ownerAt + ownerWidth + 1
+)
 
-// senderOf is what the reply to an owner's event names. The event is part of it
-// because an owner's own earlier reply, on a connection that has got out of step,
-// may say 'done' as well.
-func senderOf(event string, owner store.Owner) string { return owner.String() + " " + event }
-
-// parseReply reads what a script returned to what a sender sent. Fields that the
+// parseReply reads what a script returned to an owner's event. Fields that the
 // verdict does not name stay zero. The error is of type [unreadable] if the
 // record is.
-func parseReply(value any, sender string) (store.Reply, error) {
-	a, err := parseAnswer(value, sender)
+func parseReply(value any, event string, owner store.Owner) (store.Reply, error) {
+	text, ok := value.(string)
+	if !ok || len(text) < eventAt {
+		return store.Reply{}, errReply
+	}
+	now, err := parseNow(text)
 	if err != nil {
 		return store.Reply{}, err
 	}
-	if a.word == wordUnreadable {
-		return store.Reply{}, unreadable(a.detail)
+	said, err := addressed(text, event, owner)
+	if err != nil {
+		return store.Reply{}, err
 	}
-	r := store.Reply{Verdict: a.verdict(), Now: a.now}
+	word, detail, ok := strings.Cut(said, ": ")
+	if !ok {
+		return store.Reply{}, errReply
+	}
+	if word == wordUnreadable {
+		return store.Reply{}, unreadable(detail)
+	}
+	r := store.Reply{Verdict: verdictOf(word), Now: now}
 	switch r.Verdict {
 	case 0:
 		return store.Reply{}, errReply
 	case store.OtherAlgorithm:
-		r.Algorithm = strings.TrimRight(a.detail, " ")
+		r.Algorithm = strings.TrimRight(detail, " ")
 	case store.Claimed, store.InProgress, store.OutcomeUnknown, store.Recorded:
-		return a.describe(r)
+		return describe(r, detail)
 	case store.Ended, store.Mismatch, store.Done, store.Lost, store.Refused:
 		// They say it all.
 	}
 	return r, nil
 }
 
+func parseNow(text string) (store.Instant, error) {
+	var now store.Instant
+	for _, c := range []byte(text[:numberWidth]) {
+		if c < '0' || c > '9' {
+			return 0, errReply
+		}
+		now = now*10 + store.Instant(c-'0')
+	}
+	return now, nil
+}
+
+// addressed returns what a reply says, if it is one to this owner's event. An
+// owner's own earlier reply, on a connection that has got out of step, may say
+// 'done' as well.
+func addressed(text, event string, owner store.Owner) (said string, err error) {
+	var name [ownerWidth]byte
+	hex.Encode(name[:], owner[:])
+	said, ok := strings.CutPrefix(text[eventAt:], event)
+	if text[ownerAt:eventAt-1] != string(name[:]) || !ok {
+		return "", errForeignReply
+	}
+	if said, ok = strings.CutPrefix(said, ": "); !ok || text[ownerAt-1] != ' ' || text[eventAt-1] != ' ' {
+		return "", errForeignReply
+	}
+	return said, nil
+}
+
+// hasVerdict reports whether a reply to an event says a word, whoever it is for.
+func hasVerdict(text, event, word string) bool {
+	return len(text) > eventAt && strings.HasPrefix(text[eventAt:], event+": "+word+": ")
+}
+
 // startsAttempt reports that a script's reply to a claim is that it was won.
 func startsAttempt(value any) bool {
-	parts, ok := value.([]any)
-	return !ok || len(parts) == 0 || parts[0] == store.Claimed.String()
+	text, ok := value.(string)
+	return !ok || hasVerdict(text, "claim", store.Claimed.String())
 }
 
-// parseAnswer also makes sure that the reply is not another request's.
-func parseAnswer(value any, sender string) (answer, error) {
-	parts, ok := value.([]any)
-	if !ok || len(parts) != 4 {
-		return answer{}, errReply
-	}
-	word, ok1 := parts[0].(string)
-	now, ok2 := parts[1].(int64)
-	addressee, ok3 := parts[2].(string)
-	detail, ok4 := parts[3].(string)
-	if !ok1 || !ok2 || !ok3 || !ok4 {
-		return answer{}, errReply
-	}
-	if addressee != sender {
-		return answer{}, errForeignReply
-	}
-	return answer{word: word, now: store.Instant(now), detail: detail}, nil
-}
-
-func (a answer) verdict() store.Verdict {
+func verdictOf(word string) store.Verdict {
 	for v := store.Claimed; v <= store.Refused; v++ {
-		if v.String() == a.word {
+		if v.String() == word {
 			return v
 		}
 	}
@@ -133,8 +154,8 @@ func (a answer) verdict() store.Verdict {
 }
 
 // describe fills in the attempt that the verdict speaks of.
-func (a answer) describe(r store.Reply) (store.Reply, error) {
-	head, err := decodeHead([]byte(a.detail))
+func describe(r store.Reply, detail string) (store.Reply, error) {
+	head, err := decodeHead([]byte(detail))
 	if err != nil {
 		return store.Reply{}, err // the head is the record's
 	}

@@ -35,7 +35,7 @@ func TestScriptsTouchOnlyWhatKEYSNames(t *testing.T) {
 	call := regexp.MustCompile(`redis\.p?call\('([A-Z]+)'(?:, ([^,)]+))?`)
 	keys := map[string]bool{"key": true, "temp": true, "KEYS[1]": true}
 	for _, name := range redisstore.ScriptNames {
-		text := source(t, "record") + source(t, name)
+		text := source(t, "clock") + source(t, "record") + source(t, name)
 		calls := call.FindAllStringSubmatch(text, -1)
 		require.Len(t, calls, strings.Count(text, "redis.call(")+strings.Count(text, "redis.pcall("),
 			"%s: a command's name is not a constant", name)

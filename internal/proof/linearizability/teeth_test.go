@@ -24,10 +24,13 @@ type library struct {
 	text func(read func(name string) string, name string) string
 }
 
-// storeScripts are those of redisstore: each is sent after record.
+// storeScripts are those of redisstore: clock stands before each, and record takes
+// the place of a line.
 var storeScripts = library{
 	folder: "../../../store/redisstore/lua/",
-	text:   func(read func(string) string, name string) string { return read("record") + read(name) },
+	text: func(read func(string) string, name string) string {
+		return read("clock") + strings.Replace(read(name), "-- include record\n", read("record"), 1)
+	},
 }
 
 // rounds of 2,000 operations are enough to find anything.
@@ -46,15 +49,18 @@ func TestHistoriesOfBrokenCoresAreRefused(t *testing.T) {
 	}{
 		{
 			name:  "no owner check",
-			edits: []edit{{"complete", "~= owner or state == 'L'", "== '' or state == 'L'"}},
+			edits: []edit{{"complete", "if sub(raw, 130, 161) ~= owner or state == 'L'", "if state == 'L'"}},
 		},
 		{
 			name:  "claim not idempotent per owner",
 			edits: []edit{{"claim", "== owner and", "== '' and"}},
 		},
 		{
-			name:  "lease is the time to live",
-			edits: []edit{{"claim", "local key, owner", "local ARGV = {ARGV[1], ARGV[2], math.ceil(ARGV[2] / 1000), ARGV[4], ARGV[5], ARGV[6]}\nlocal key, owner"}},
+			name: "lease is the time to live",
+			edits: []edit{{
+				"claim", "local key, order = KEYS[1], ARGV[1]",
+				"local key, order = KEYS[1], sub(ARGV[1], 1, 48) .. string.format('%016.0f', math.ceil(sub(ARGV[1], 33, 48) / 1000)) .. sub(ARGV[1], 65)",
+			}},
 		},
 		{
 			name: "take-over is not atomic",

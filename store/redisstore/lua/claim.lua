@@ -1,9 +1,10 @@
--- claim asks to start an attempt.
+-- claim starts an attempt, or says why there is none to start.
 --
 -- KEYS    1 the record
--- ARGV    1 owner, 2 lease in µs, 3 time to live in ms, 4 take-over mode (never,
---         unmarked, always), 5 wait (0, 1), 6 a new record from its algorithm on
--- Returns {verdict, now, sender, detail}. The detail is the record's head, for
+-- ARGV    1 the order, one string, since every argument costs: owner 1-32, lease in
+--         µs 33-48, time to live in ms 49-64, take-over mode 65 (N never, U unmarked,
+--         A always), wait 66 (0, 1), a new record from its algorithm on 67-
+-- Returns a reply as record describes it. The detail is the record's head, for
 --         'other algorithm' the algorithm, for 'unreadable' the field. Never an
 --         answer: GET follows in the same pipeline.
 --
@@ -12,28 +13,42 @@
 -- starts an attempt writes with SET first, and so is refused by a full Redis
 -- before any handler runs.
 
-local key, owner = KEYS[1], ARGV[1]
-local lease, ttl, mode, wait, rest = tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local key, order = KEYS[1], ARGV[1]
+local owner = sub(order, 1, 32)
+
+-- Most claims find nothing, or the answer. They need none of the functions below,
+-- each of which is made anew in every run. What else is in a record with an answer
+-- is checked by the client, which gets all of it.
+local text = redis.pcall('GETRANGE', key, 0, 595)
+if text == '' then
+  local lease = sub(order, 33, 48)
+  local head = 'RPR1R0000' .. clock .. '00000001' .. string.format('%016.0f', clock + tonumber(lease)) .. lease
+    .. '0000000000000000' .. clock .. clock .. '0000000000000000' .. owner
+  if redis.call('SET', key, head .. sub(order, 67), 'PX', tonumber(sub(order, 49, 64)), 'NX') then
+    return clock .. ' ' .. owner .. ' claim: claimed: ' .. head
+  end
+elseif type(text) == 'string' and sub(text, 1, 5) == 'RPR1C' and sub(text, 162, 233) == sub(order, 67, 138) then
+  return clock .. ' ' .. owner .. ' claim: recorded: ' .. sub(text, 1, 161)
+end
+
+-- include record
+local lease, mode, wait = tonumber(sub(order, 33, 48)), sub(order, 65, 65), sub(order, 66, 66)
 
 local function answer(verdict, detail)
-  return {verdict, now, owner .. ' claim', detail and sub(detail, 1, 161) or ''}
+  return reply(owner, 'claim', verdict, detail and sub(detail, 1, 161))
 end
 
 -- start makes the owner the running one, after a record that is released or
--- taken over, or after none.
+-- taken over.
 local function start(was, took_over)
-  local token, attempt, created = now, 1, now
-  if was then
-    token = math.max(now, number(was, 10) + 1)
-    attempt = math.min(tonumber(sub(was, 26, 33)) + 1, 99999999)
-    created = number(was, 82)
-  end
-  local head = running(owner, token, attempt, now + lease, lease, created, now)
+  local token = math.max(now, number(was, 10) + 1)
+  local attempt = math.min(tonumber(sub(was, 26, 33)) + 1, 99999999)
+  local head = running(owner, token, attempt, now + lease, lease, number(was, 82), now)
   if took_over then -- what an earlier attempt marked stays marked
     head = sub(head, 1, 5) .. sub(was, 6, 6) .. '001' .. sub(head, 10)
   end
-  redis.call('SET', key, head .. rest, 'PX', ttl)
-  if was then announce(key, was, 'R') end
+  redis.call('SET', key, head .. sub(order, 67), 'PX', tonumber(sub(order, 49, 64)))
+  announce(key, was, 'R')
   return answer('claimed', head)
 end
 
@@ -53,20 +68,19 @@ end
 
 local raw, bad = read(key)
 if bad then return answer('unreadable', bad) end
-if not raw then return start(nil) end
 
 local state = sub(raw, 5, 5)
 if sub(raw, 130, 161) == owner and state ~= 'C' then
   if state ~= 'R' then return answer('ended') end
   local text = decimal(now + lease) .. decimal(lease)
-  save(key, 33, text, ttl)
+  save(key, 33, text, tonumber(sub(order, 49, 64)))
   return answer('claimed', sub(raw, 1, 33) .. text .. sub(raw, 66))
 end
 
-if sub(raw, 162, 169) ~= sub(rest, 1, 8) then
+if sub(raw, 162, 169) ~= sub(order, 67, 74) then
   return answer('other algorithm', sub(raw, 162, 169))
 end
-if sub(raw, 170, 233) ~= sub(rest, 9, 72) then return answer('mismatch') end
+if sub(raw, 170, 233) ~= sub(order, 75, 138) then return answer('mismatch') end
 
 if state == 'L' then return start(raw) end
 if state == 'C' then return answer('recorded', raw) end
@@ -77,6 +91,6 @@ if state == 'R' then
   if now < lease_end then return in_progress(raw, lease_end, clamped) end
 end
 
-local allowed = mode == 'always' or (mode == 'unmarked' and sub(raw, 6, 6) == '0')
+local allowed = mode == 'A' or (mode == 'U' and sub(raw, 6, 6) == '0')
 if not allowed or now < number(raw, 66) then return answer('outcome unknown', raw) end
 return start(raw, true)

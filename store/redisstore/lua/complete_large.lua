@@ -3,19 +3,21 @@
 -- in the same pipeline, and this script fills in its head and renames it.
 --
 -- KEYS    1 the record, 2 the second name, in the same slot
--- ARGV    1 owner, 2 token, 3 adopt an absent record before this time in µs,
---         4 retention in ms, 5 attempt, 6 lease in µs, 7 started in µs
--- Returns {verdict, now, sender, field that is unreadable}. The verdict 'again'
---         asks for the same as complete, with the answer in ARGV.
+-- ARGV    1 the order, as complete has it, up to 120
+-- Returns a reply as record describes it. The detail is the field that is
+--         unreadable. The verdict 'again' asks for the same as complete, with the
+--         answer in ARGV.
 --
 -- Idempotent: the owner's own completed record answers 'done' and stays as it
 -- is, but for the write that WAIT needs. The second name is gone after every way out.
 
-local key, temp, owner, token, ttl = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2]), ARGV[4]
+local key, temp, order = KEYS[1], KEYS[2], ARGV[1]
+-- include record
+local owner, token, ttl = sub(order, 1, 32), number(order, 33), number(order, 65)
 
 local function answer(verdict, detail)
   redis.pcall('UNLINK', temp)
-  return {verdict, now, owner .. ' complete', detail or ''}
+  return reply(owner, 'complete', verdict, detail)
 end
 
 local function failed(reply)
@@ -34,9 +36,8 @@ if bad then return answer('unreadable', bad) end
 
 local adopts = absent(raw, token)
 if adopts then
-  if now >= tonumber(ARGV[3]) then return answer('refused') end
-  local started = tonumber(ARGV[7])
-  raw = running(owner, token, tonumber(ARGV[5]), now, tonumber(ARGV[6]), started, started)
+  if now >= number(order, 49) then return answer('refused') end
+  raw = adopted(order, token)
 else
   local state = sub(raw, 5, 5)
   if sub(raw, 130, 161) ~= owner or state == 'L' then return answer('refused') end
@@ -55,4 +56,4 @@ local head = ended(raw, 'C', sub(raw, 6, 6))
 if failed(redis.pcall('SETRANGE', temp, 0, head)) then return answer('again') end
 if failed(redis.pcall('RENAME', temp, key)) then return answer('again') end
 announce(key, raw, 'C')
-return {'done', now, owner .. ' complete', ''}
+return reply(owner, 'complete', 'done')

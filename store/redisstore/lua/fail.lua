@@ -1,35 +1,34 @@
 -- fail makes the outcome of an attempt unknown.
 --
 -- KEYS    1 the record
--- ARGV    1 owner, 2 token, 3 adopt an absent record before this time in µs,
---         4 time to live of an adopted record in ms, 5 attempt, 6 lease in µs,
---         7 started in µs, 8 the record from its algorithm on, 9 marked (0, 1),
---         10 backoff in µs
--- Returns {verdict, now, sender, field that is unreadable}
+-- ARGV    1 the order, as complete has it, the time to live being that of an adopted
+--         record, 2 marked (0, 1), 3 backoff in µs
+-- Returns a reply as record describes it. The detail is the field that is
+--         unreadable.
 --
 -- Idempotent: the owner's own unknown or completed record answers 'done' and
 -- stays as it is.
 
-local key, owner, token = KEYS[1], ARGV[1], tonumber(ARGV[2])
+local key, order = KEYS[1], ARGV[1]
+-- include record
+local owner, token = sub(order, 1, 32), number(order, 33)
 
 local function answer(verdict, detail)
-  return {verdict, now, owner .. ' fail', detail or ''}
+  return reply(owner, 'fail', verdict, detail)
 end
 
 -- unknown returns the head that the record gets.
 local function unknown(raw)
-  local backoff = tonumber(ARGV[10])
-  return ended(raw, 'U', ARGV[9] == '1' and '1' or sub(raw, 6, 6), backoff > 0 and now + backoff)
+  local backoff = tonumber(ARGV[3])
+  return ended(raw, 'U', ARGV[2] == '1' and '1' or sub(raw, 6, 6), backoff > 0 and now + backoff)
 end
 
 local raw, bad = read(key)
 if bad then return answer('unreadable', bad) end
 
 if absent(raw, token) then
-  if now >= tonumber(ARGV[3]) then return answer('refused') end
-  local started = tonumber(ARGV[7])
-  local adopted = running(owner, token, tonumber(ARGV[5]), now, tonumber(ARGV[6]), started, started)
-  create(key, unknown(adopted) .. ARGV[8], ARGV[4])
+  if now >= number(order, 49) then return answer('refused') end
+  create(key, unknown(adopted(order, token)) .. sub(order, 121), number(order, 65))
   return answer('done')
 end
 local state = sub(raw, 5, 5)

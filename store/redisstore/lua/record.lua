@@ -1,5 +1,6 @@
--- What all scripts that handle a record have in common. It stands before the
--- text of each, because Redis gives a script no way to load another.
+-- What all scripts that handle a record have in common. It takes the place of the line
+-- "-- include record" in each, because Redis gives a script no way to load another:
+-- after the path that most calls take, which shall not pay for what it does not use.
 --
 -- A record is handled as the string that it is. Where its fields lie, counted
 -- from 1: format 1-4, state 5, marked 6, waiters 7, void 8, took over 9, token
@@ -8,12 +9,15 @@
 -- algorithm 162-169, fingerprint 170-233, codec 234-241, omission 242, scope
 -- 243-274, key digest 275-338, length of the operation 339-341, operation 342-.
 --
--- What a script returns names its sender: the owner, a space, and the event. Where
--- a connection has got out of step, or something in between mixes up replies, the
--- client sees by it that a reply is none to what it asked.
-local sub, find = string.sub, string.find
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+-- A reply is one string, "time owner event: verdict: detail": the time in µs, 16
+-- digits, and the owner and event that it is a reply to. Where a connection has got out
+-- of step, or something in between mixes up replies, the client sees by them that a
+-- reply is none to what it asked.
+local find, now = string.find, tonumber(clock)
+
+local function reply(owner, event, verdict, detail)
+  return clock .. ' ' .. owner .. ' ' .. event .. ': ' .. verdict .. ': ' .. (detail or '')
+end
 
 -- decimal writes a number into a field. Numbers are never concatenated: Redis
 -- would write the microseconds of a clock as 1.7953553421438e+15.
@@ -128,11 +132,18 @@ local function running(owner, token, attempt, lease_end, lease, created, started
     token, attempt, lease_end, lease, 0, created, started, 0, owner)
 end
 
+-- adopted returns the head of the running record that an order of complete or fail
+-- speaks of and the server has lost.
+local function adopted(order, token)
+  local started = number(order, 105)
+  return running(sub(order, 1, 32), token, tonumber(sub(order, 81, 88)), now, number(order, 89), started, started)
+end
+
 -- ended returns the head of a record that moves on to another state: nobody
 -- waits any more, and what held for the running attempt only is reset.
 local function ended(raw, state, marked, not_before)
   return 'RPR1' .. state .. marked .. '000' .. sub(raw, 10, 65) .. decimal(not_before or 0)
-    .. sub(raw, 82, 113) .. decimal(now) .. sub(raw, 130, 161)
+    .. sub(raw, 82, 113) .. clock .. sub(raw, 130, 161)
 end
 
 -- announce wakes whoever waited on the record as it was, on the channel with

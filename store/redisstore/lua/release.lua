@@ -3,16 +3,18 @@
 -- KEYS    1 the record
 -- ARGV    1 owner, 2 retention in ms, 3 time to live of a tombstone in ms,
 --         4 void (0, 1), 5 lease in µs, 6 a new record from its algorithm on
--- Returns {verdict, now, sender, field that is unreadable}
+-- Returns a reply as record describes it. The detail is the field that is
+--         unreadable.
 --
 -- Idempotent: the owner's own released or completed record answers 'done' and
 -- stays as it is. A release that finds nothing leaves a tombstone, which
 -- refuses the same owner's claim that is still on its way.
 
 local key, owner, void = KEYS[1], ARGV[1], ARGV[4]
+-- include record
 
 local function answer(verdict, detail)
-  return {verdict, now, owner .. ' release', detail or ''}
+  return reply(owner, 'release', verdict, detail)
 end
 
 -- with sets the void flag of a head.

@@ -5,15 +5,17 @@
 -- ARGV    1 owner, drawn for this decision, 2 token, 3 retention in ms, 4 also
 --         while the lease runs (0, 1), 5 decision (complete, release, or erase:
 --         release a completed record, too), 6 codec and omission, 7 the answer
--- Returns {verdict, now, sender, field that is unreadable}
+-- Returns a reply as record describes it. The detail is the field that is
+--         unreadable.
 --
 -- Idempotent: a record that this owner completed, or that is released with that
 -- token, answers 'done' and stays as it is.
 
 local key, owner, decision = KEYS[1], ARGV[1], ARGV[5]
+-- include record
 
 local function answer(verdict, detail)
-  return {verdict, now, owner .. ' settle', detail or ''}
+  return reply(owner, 'settle', verdict, detail)
 end
 
 -- settled recognises an earlier execution of the same decision.
