@@ -106,7 +106,7 @@ func (s *Store) withAnswer(
 	if rec.State != store.Completed || rec.Token != reply.Token {
 		return store.Reply{}, errMoved
 	}
-	reply.Answer = rec.Answer
+	reply.Attempt, reply.Started, reply.Finished, reply.Answer = rec.Attempt, rec.Started, rec.Finished, rec.Answer
 	return reply, nil
 }
 

@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"bytes"
-	"encoding/hex"
 	"strconv"
 	"strings"
 	"time"
@@ -244,13 +243,29 @@ func (f *fields) answer() (store.Answer, error) {
 }
 
 func (f *fields) hex(name unreadable, at int, dst []byte) {
-	src := f.raw[at : at+2*len(dst)]
-	if !lowerHex(src) {
-		f.fail(name)
-		return
+	bad := byte(0)
+	for i := range dst {
+		high, low := nibbles[f.raw[at+2*i]], nibbles[f.raw[at+2*i+1]]
+		dst[i] = high<<4 | low&0x0f
+		bad |= high | low
 	}
-	_, _ = hex.Decode(dst, src) // cannot fail on what lowerHex passed
+	if bad&notHex != 0 {
+		f.fail(name)
+	}
 }
+
+// notHex is set in what nibbles has for bytes that are no lower-case hex digit.
+const notHex = 0x80
+
+var nibbles = func() (table [256]byte) {
+	for c := range table {
+		table[c] = notHex
+	}
+	for value, c := range "0123456789abcdef" {
+		table[c] = byte(value)
+	}
+	return table
+}()
 
 func (f *fields) word(name unreadable, at int) string {
 	word := strings.TrimRight(string(f.raw[at:at+store.MaxWord]), " ")

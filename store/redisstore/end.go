@@ -42,11 +42,10 @@ func (s *Store) complete(ctx context.Context, id store.ID, ev store.Complete) (s
 		s.log.WarnContext(ctx, "a large answer takes the slow path", "record", id.Short(), "bytes", answerSize(ev.Answer))
 	}
 	rec := recordOf(ev.Attempt, ev.Answer)
-	answer := appendAnswer(make([]byte, 0, answerSize(ev.Answer)), ev.Answer)
 	got := s.send(ctx, packet{
 		script: s.scripts.complete,
 		keys:   []string{s.key(id)},
-		args:   []any{endOrderOf(id, &rec, ev.Attempt, ev.Adoption, ev.Retention), answer},
+		args:   []any{endOrder(ev.Attempt, ev.Adoption, ev.Retention, 0), encode(id, &rec)},
 		wait:   s.replicas.asked,
 		apart:  answerSize(ev.Answer) > largeAnswer,
 	})

@@ -13,6 +13,8 @@ import (
 // otherwise.
 const DefaultNamespace = "reprise"
 
+const maxNamespace = 64
+
 // Option configures a store.
 type Option interface{ apply(*settings) }
 
@@ -65,9 +67,9 @@ func newSettings(opts []Option) (settings, error) {
 	if set.logger == nil {
 		set.logger = slog.New(slog.DiscardHandler)
 	}
-	if !regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`).MatchString(set.namespace) {
+	if len(set.namespace) > maxNamespace || !regexp.MustCompile(`^[A-Za-z0-9._-]+$`).MatchString(set.namespace) {
 		return settings{}, fmt.Errorf(
-			"redisstore: namespace %q is not 1 to 64 letters, digits, dots, underscores and hyphens", set.namespace)
+			"redisstore: namespace %q is not 1 to %d letters, digits, dots, underscores and hyphens", set.namespace, maxNamespace)
 	}
 	if err := set.replicas.validate(); err != nil {
 		return settings{}, err

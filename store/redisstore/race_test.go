@@ -121,7 +121,7 @@ func TestReplyToAnotherRequestIsNotBelievedF44(t *testing.T) {
 		{"a word that is no verdict", edited(func(text string) string {
 			return strings.Replace(text, "recorded", "sure", 1)
 		}), store.ErrUnavailable},
-		{"no head", edited(func(text string) string { return text[:len(text)-157] }), store.ErrUnreadable},
+		{"no head", edited(func(text string) string { return text[:len(text)-12] }), store.ErrUnreadable},
 		{"nothing but a time", edited(func(text string) string { return text[:16] }), store.ErrUnavailable},
 		{"no string", func(cmds []redis.Cmder) { cmds[0].(*redis.Cmd).SetVal(int64(1)) }, store.ErrUnavailable},
 		{"letters for the time", edited(func(text string) string { return "x" + text[1:] }), store.ErrUnavailable},

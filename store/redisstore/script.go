@@ -77,9 +77,9 @@ func parseReply(value any, event string, owner store.Owner) (store.Reply, error)
 	if !ok || len(text) < eventAt {
 		return store.Reply{}, errReply
 	}
-	now, err := parseNow(text)
-	if err != nil {
-		return store.Reply{}, err
+	now, ok := digits(text[:numberWidth])
+	if !ok {
+		return store.Reply{}, errReply
 	}
 	said, err := addressed(text, event, owner)
 	if err != nil {
@@ -92,13 +92,15 @@ func parseReply(value any, event string, owner store.Owner) (store.Reply, error)
 	if word == wordUnreadable {
 		return store.Reply{}, unreadable(detail)
 	}
-	r := store.Reply{Verdict: verdictOf(word), Now: now}
+	r := store.Reply{Verdict: verdictOf(word), Now: store.Instant(now)}
 	switch r.Verdict {
 	case 0:
 		return store.Reply{}, errReply
 	case store.OtherAlgorithm:
 		r.Algorithm = strings.TrimRight(detail, " ")
-	case store.Claimed, store.InProgress, store.OutcomeUnknown, store.Recorded:
+	case store.Recorded:
+		return recorded(r, detail)
+	case store.Claimed, store.InProgress, store.OutcomeUnknown:
 		return describe(r, detail)
 	case store.Ended, store.Mismatch, store.Done, store.Lost, store.Refused:
 		// They say it all.
@@ -106,15 +108,15 @@ func parseReply(value any, event string, owner store.Owner) (store.Reply, error)
 	return r, nil
 }
 
-func parseNow(text string) (store.Instant, error) {
-	var now store.Instant
-	for _, c := range []byte(text[:numberWidth]) {
+// digits reads a number of no more digits than [numberWidth].
+func digits(text string) (n int64, ok bool) {
+	for _, c := range []byte(text) {
 		if c < '0' || c > '9' {
-			return 0, errReply
+			return 0, false
 		}
-		now = now*10 + store.Instant(c-'0')
+		n = n*10 + int64(c-'0')
 	}
-	return now, nil
+	return n, true
 }
 
 // addressed returns what a reply says, if it is one to this owner's event. An
@@ -160,16 +162,27 @@ func describe(r store.Reply, detail string) (store.Reply, error) {
 		return store.Reply{}, err // the head is the record's
 	}
 	r.Token, r.Attempt, r.Started = head.Token, head.Attempt, head.Started
-	switch r.Verdict { //nolint:exhaustive // parseReply asks for these four only
+	switch r.Verdict { //nolint:exhaustive // parseReply asks for these three only
 	case store.Claimed:
 		r.LeaseEnd, r.TookOver, r.Marked = head.LeaseEnd, head.TookOver, head.Marked
 	case store.InProgress:
 		r.LeaseEnd = head.LeaseEnd
 	case store.OutcomeUnknown:
 		r.Marked = head.Marked
-	case store.Recorded:
-		r.Finished = head.Finished
 	}
+	return r, nil
+}
+
+// recorded fills in whose answer it is. The record comes behind it, with the rest.
+func recorded(r store.Reply, detail string) (store.Reply, error) {
+	if len(detail) != numberWidth {
+		return store.Reply{}, unreadable("length")
+	}
+	token, ok := digits(detail)
+	if !ok {
+		return store.Reply{}, unreadable("number")
+	}
+	r.Token = store.Token(token)
 	return r, nil
 }
 

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -247,4 +248,8 @@ func (s *Store) ready(ctx context.Context) error {
 
 // key returns the name of a record. The braces make the digest alone decide
 // the cluster slot, for the names that are derived from it, too.
-func (s *Store) key(id store.ID) string { return s.namespace + ":{" + id.String() + "}" }
+func (s *Store) key(id store.ID) string {
+	b := make([]byte, 0, maxNamespace+len(":{}")+2*len(id))
+	b = append(append(b, s.namespace...), ":{"...)
+	return string(append(hex.AppendEncode(b, id[:]), '}'))
+}

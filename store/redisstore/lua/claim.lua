@@ -5,8 +5,8 @@
 --         µs 33-48, time to live in ms 49-64, take-over mode 65 (N never, U unmarked,
 --         A always), wait 66 (0, 1), a new record from its algorithm on 67-
 -- Returns a reply as record describes it. The detail is the record's head, for
---         'other algorithm' the algorithm, for 'unreadable' the field. Never an
---         answer: GET follows in the same pipeline.
+--         'recorded' the token, for 'other algorithm' the algorithm, for 'unreadable'
+--         the field. Never an answer: GET follows in the same pipeline.
 --
 -- Idempotent: an owner that asks again finds itself in the record and gets its
 -- own claim again, with the same token, its lease armed anew. Only a claim that
@@ -19,16 +19,17 @@ local owner = sub(order, 1, 32)
 -- Most claims find nothing, or the answer. They need none of the functions below,
 -- each of which is made anew in every run. What else is in a record with an answer
 -- is checked by the client, which gets all of it.
-local text = redis.pcall('GETRANGE', key, 0, 595)
+local text = redis.pcall('GETRANGE', key, 0, 232)
 if text == '' then
   local lease = sub(order, 33, 48)
-  local head = 'RPR1R0000' .. clock .. '00000001' .. string.format('%016.0f', clock + tonumber(lease)) .. lease
+  local head = 'RPR1R0000' .. clock .. '00000001' .. string.format('%016d', clock + tonumber(lease)) .. lease
     .. '0000000000000000' .. clock .. clock .. '0000000000000000' .. owner
   if redis.call('SET', key, head .. sub(order, 67), 'PX', tonumber(sub(order, 49, 64)), 'NX') then
     return clock .. ' ' .. owner .. ' claim: claimed: ' .. head
   end
-elseif type(text) == 'string' and sub(text, 1, 5) == 'RPR1C' and sub(text, 162, 233) == sub(order, 67, 138) then
-  return clock .. ' ' .. owner .. ' claim: recorded: ' .. sub(text, 1, 161)
+elseif type(text) == 'string' and sub(text, 1, 5) == 'RPR1C'
+  and string.find(order, sub(text, 162, 233), 67, true) == 67 then
+  return clock .. ' ' .. owner .. ' claim: recorded: ' .. sub(text, 10, 25)
 end
 
 -- include record
@@ -83,7 +84,7 @@ end
 if sub(raw, 170, 233) ~= sub(order, 75, 138) then return answer('mismatch') end
 
 if state == 'L' then return start(raw) end
-if state == 'C' then return answer('recorded', raw) end
+if state == 'C' then return answer('recorded', sub(raw, 10, 25)) end
 if state == 'R' then
   local lease_end, length = number(raw, 34), number(raw, 50)
   local clamped = lease_end - now > length

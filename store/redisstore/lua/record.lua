@@ -22,7 +22,7 @@ end
 -- decimal writes a number into a field. Numbers are never concatenated: Redis
 -- would write the microseconds of a clock as 1.7953553421438e+15.
 local function decimal(n)
-  return string.format('%016.0f', n)
+  return string.format('%016d', n)
 end
 
 local function number(raw, from)
@@ -128,7 +128,7 @@ end
 
 -- running returns the head of a running record.
 local function running(owner, token, attempt, lease_end, lease, created, started)
-  return string.format('RPR1R0000%016.0f%08.0f%016.0f%016.0f%016.0f%016.0f%016.0f%016.0f%s',
+  return string.format('RPR1R0000%016d%08d%016d%016d%016d%016d%016d%016d%s',
     token, attempt, lease_end, lease, 0, created, started, 0, owner)
 end
 

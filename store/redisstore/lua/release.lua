@@ -36,7 +36,7 @@ if state ~= 'R' then return answer('done') end
 
 local attempt = tonumber(sub(raw, 26, 33))
 if void == '1' then attempt = math.max(attempt - 1, 0) end
-local rest = sub(raw, 1, 25) .. string.format('%08.0f', attempt) .. sub(raw, 34)
+local rest = sub(raw, 1, 25) .. string.format('%08d', attempt) .. sub(raw, 34)
 if void == '1' and sub(raw, 9, 9) == '1' then
   -- It never started, so what was unknown before it is unknown again.
   save(key, 0, ended(rest, 'U', sub(raw, 6, 6)))
