@@ -66,7 +66,7 @@ func BenchmarkServerTime(b *testing.B) {
 	replay := replaying(b, "", handler, ownKey).start(0)
 	get := getting(b, rdb, size).start(0)
 	busy := func(do func() error) float64 {
-		_, seconds := cpuOf(b, srv, func() {
+		_, seconds := cpuOf(b, rdb, func() {
 			for range calls {
 				require.NoError(b, do())
 			}

@@ -168,8 +168,8 @@ func (l *Listener) hold(ctx context.Context) error {
 	// The first command connects, so that there is something to read from. That
 	// is to be a SUBSCRIBE: a cluster's client chooses the node by the channel,
 	// and any node for a PING. The PING is for when all watches have just left.
-	err := l.transmit(ctx, c)
-	if err == nil {
+	sent, err := l.transmit(ctx, c)
+	if err == nil && !sent {
 		err = send(ctx, c.sub.Ping)
 	}
 	if err != nil {
@@ -186,7 +186,7 @@ func (l *Listener) serve(ctx context.Context, c *line) error {
 	look := time.NewTicker(pulse)
 	defer look.Stop()
 	for {
-		if err := l.transmit(ctx, c); err != nil {
+		if _, err := l.transmit(ctx, c); err != nil {
 			return err
 		}
 		select {
@@ -206,20 +206,20 @@ func (l *Listener) serve(ctx context.Context, c *line) error {
 	}
 }
 
-// transmit sends the commands that are due.
-func (l *Listener) transmit(ctx context.Context, c *line) error {
+// transmit sends the commands that are due, if there are any.
+func (l *Listener) transmit(ctx context.Context, c *line) (sent bool, err error) {
 	leave, join := l.take()
 	for channels := range slices.Chunk(leave, maxChannels) {
 		if err := send(ctx, c.sub.Unsubscribe, channels...); err != nil {
-			return err
+			return true, err
 		}
 	}
 	for channels := range slices.Chunk(join, maxChannels) {
 		if err := send(ctx, c.sub.Subscribe, channels...); err != nil {
-			return err
+			return true, err
 		}
 	}
-	return nil
+	return len(leave)+len(join) > 0, nil
 }
 
 func send(ctx context.Context, command func(context.Context, ...string) error, words ...string) error {

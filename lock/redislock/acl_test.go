@@ -92,7 +92,7 @@ func rehearse(t *testing.T, srv *redistest.Server, user string) (troubles []stri
 	t.Helper()
 	srv.ScriptFlush()
 	b := open(t, srv.Client(t, asPublishedUser, func(o *redis.Options) { o.DB, o.Username = 1, user }))
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	expect := func(ok bool, what string, err error) {
 		if err != nil || !ok {
@@ -137,9 +137,16 @@ func rehearse(t *testing.T, srv *redistest.Server, user string) (troubles []stri
 	stopped.Close()
 	for b.Stats().ListenFailures == 0 && ctx.Err() == nil {
 		if len(srv.Do("pubsub", "channels").([]any)) == 1 {
-			return troubles
+			break
 		}
 	}
-	expect(false, "unsubscribed", ctx.Err())
+	// Then nothing comes, and the connection is asked whether it is alive.
+	for b.Stats().ListenFailures == 0 && ctx.Err() == nil {
+		if strings.Contains(srv.Do("client", "list", "type", "pubsub").(string), " cmd=ping ") {
+			return troubles
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	expect(false, "unsubscribed, and a pulse", ctx.Err())
 	return troubles
 }

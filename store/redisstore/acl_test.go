@@ -185,7 +185,7 @@ func (p *rehearsal) questions() {
 
 // notifications has one wait for another, and stop waiting.
 func (p *rehearsal) notifications() {
-	ctx, cancel := context.WithTimeout(p.t.Context(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(p.t.Context(), 10*time.Second)
 	defer cancel()
 	told := func(w store.Watch, what string) {
 		for p.s.Stats().ListenFailures == 0 && ctx.Err() == nil {
@@ -212,10 +212,23 @@ func (p *rehearsal) notifications() {
 		// One is left, the other is not: the connection is there still.
 		heard, err := p.root.PubSubChannels(ctx, "*").Result()
 		if err == nil && slices.Equal(heard, []string{recordKey(redisstore.DefaultNamespace, r.id)}) {
+			p.pulse(ctx)
 			return
 		}
 	}
 	p.expect(false, "unsubscribed", ctx.Err())
+}
+
+// pulse waits until the connection is asked whether it is alive, since nothing comes.
+func (p *rehearsal) pulse(ctx context.Context) {
+	for p.s.Stats().ListenFailures == 0 && ctx.Err() == nil {
+		list, err := p.root.Do(ctx, "client", "list", "type", "pubsub").Text()
+		if err == nil && strings.Contains(list, " cmd=ping ") {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	p.expect(false, "pulse", ctx.Err())
 }
 
 // F40: a cluster's client asks for the map of slots before anything else, and for

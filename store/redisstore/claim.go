@@ -118,20 +118,20 @@ func (s *Store) replyTo(
 	if err != nil {
 		return store.Reply{}, s.failed(ctx, event, id, err)
 	}
-	return s.replyFrom(ctx, event, id, owner, value)
+	reply, err := parseReply(value, event, owner)
+	return reply, s.misread(ctx, event, id, err)
 }
 
-func (s *Store) replyFrom(
-	ctx context.Context, event string, id store.ID, owner store.Owner, value any,
-) (store.Reply, error) {
-	reply, err := parseReply(value, event, owner)
-	if field := unreadable(""); errors.As(err, &field) {
-		return store.Reply{}, unreadableRecord(event, id, field)
+// misread tells what is wrong with a reply, or with the record that it speaks of.
+func (s *Store) misread(ctx context.Context, event string, id store.ID, err error) error {
+	field := unreadable("")
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &field):
+		return unreadableRecord(event, id, field)
 	}
-	if err != nil {
-		return store.Reply{}, s.unavailable(ctx, event, id, err)
-	}
-	return reply, nil
+	return s.unavailable(ctx, event, id, err)
 }
 
 func flagWord(flag bool) string { return string(digitOf(flag)) }

@@ -18,9 +18,21 @@ import (
 // The fast path: miniredis, whose clock the suite moves.
 func TestConformanceOnMiniredis(t *testing.T) {
 	t.Parallel()
+	onMiniredis(t, time.Now())
+}
+
+// F61: a server without a battery for its clock, whose time in seconds has nine
+// digits.
+func TestConformanceBefore2001F61(t *testing.T) {
+	t.Parallel()
+	onMiniredis(t, time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC))
+}
+
+func onMiniredis(t *testing.T, now time.Time) {
+	t.Helper()
 	storetest.Run(t, func(t *testing.T) storetest.Harness {
 		mr := miniredis.RunT(t)
-		clock := &serverClock{mr: mr, now: time.Now()}
+		clock := &serverClock{mr: mr, now: now}
 		clock.move(0)
 		rdb := redis.NewClient(&redis.Options{Addr: mr.Addr(), ContextTimeoutEnabled: true})
 		t.Cleanup(func() { require.NoError(t, rdb.Close()) })

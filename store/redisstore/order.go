@@ -57,9 +57,8 @@ func endOrderOf(id store.ID, rec *store.Record, a store.Attempt, adoption store.
 	return appendRest(endOrder(a, adoption, ttl, restSize(rec)), id, rec)
 }
 
-// renewOrder is what renew takes for one record.
-func renewOrder(r store.Renewal) []byte {
-	b := make([]byte, 0, renewOrderSize)
+// appendRenewOrder appends what renew takes for one record.
+func appendRenewOrder(b []byte, r store.Renewal) []byte {
 	b = hex.AppendEncode(b, r.Owner[:])
 	b = appendNumber(b, micros(r.Lease), numberWidth)
 	return appendNumber(b, millis(store.RunningTTL(r.Lease, r.Retention)), numberWidth)

@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -45,25 +46,15 @@ func (s *Store) Renew(ctx context.Context, renewals []store.Renewal) []store.Ren
 // server.
 func (s *Store) renewTogether(ctx context.Context, renewals []store.Renewal, batch []int, results []store.RenewResult) {
 	keys := make([]string, 0, len(batch))
-	args := make([]any, 0, len(batch))
+	orders := make([]byte, 0, renewOrderSize*len(batch))
 	for _, i := range batch {
 		keys = append(keys, s.key(renewals[i].ID))
-		args = append(args, renewOrder(renewals[i]))
+		orders = appendRenewOrder(orders, renewals[i])
 	}
 	got := s.sendTo(ctx, s.renewals, packet{
-		script: s.scripts.renew, keys: keys, args: args, wait: s.replicas.asked,
+		script: s.scripts.renew, keys: keys, args: []any{orders}, wait: s.replicas.asked,
 	}, false)
-	answers, err := got.reply.Slice()
-	if err == nil && len(answers) != len(batch) {
-		err = errReply
-	}
-	for n, i := range batch {
-		if err != nil {
-			results[i].Err = s.failed(ctx, renewals[i].Name(), renewals[i].ID, err)
-			continue
-		}
-		results[i] = s.renewResult(ctx, renewals[i], answers[n])
-	}
+	s.renewed(ctx, renewals, batch, results, got.reply)
 	s.confirmRenewals(ctx, renewals, batch, results, got.acks)
 }
 
@@ -98,7 +89,7 @@ func (s *Store) renewEach(ctx context.Context, renewals []store.Renewal, batch [
 			unknown = append(unknown, i)
 			continue
 		}
-		results[i] = s.oneRenewed(ctx, renewals[i], cmds[n])
+		s.renewed(ctx, renewals, []int{i}, results, cmds[n])
 	}
 	if len(unknown) == 0 {
 		return
@@ -106,7 +97,7 @@ func (s *Store) renewEach(ctx context.Context, renewals []store.Renewal, batch [
 	s.counters.scriptLoads.Add(1)
 	cmds, _ = s.pipeRenew(ctx, s.renewals.Pipeline(), eval, renewals, unknown)
 	for n, i := range unknown {
-		results[i] = s.oneRenewed(ctx, renewals[i], cmds[n])
+		s.renewed(ctx, renewals, []int{i}, results, cmds[n])
 	}
 }
 
@@ -117,7 +108,7 @@ func (s *Store) pipeRenew(
 ) (cmds []*redis.Cmd, acks *redis.Cmd) {
 	cmds = make([]*redis.Cmd, len(batch))
 	for n, i := range batch {
-		cmds[n] = run(ctx, pipe, s.scripts.renew, []string{s.key(renewals[i].ID)}, renewOrder(renewals[i]))
+		cmds[n] = run(ctx, pipe, s.scripts.renew, []string{s.key(renewals[i].ID)}, appendRenewOrder(nil, renewals[i]))
 	}
 	if s.replicas.asked {
 		acks = s.replicas.wait(ctx, pipe)
@@ -126,18 +117,24 @@ func (s *Store) pipeRenew(
 	return cmds, acks
 }
 
-func (s *Store) oneRenewed(ctx context.Context, r store.Renewal, cmd *redis.Cmd) store.RenewResult {
-	answers, err := cmd.Slice()
-	if err == nil && len(answers) != 1 {
-		err = errReply
+// renewed reads what the script returned about a batch.
+func (s *Store) renewed(
+	ctx context.Context, renewals []store.Renewal, batch []int, results []store.RenewResult, cmd *redis.Cmd,
+) {
+	text, err := cmd.Text()
+	var now store.Instant
+	if err == nil {
+		now, text, err = parseRenewed(text)
 	}
-	if err != nil {
-		return store.RenewResult{Err: s.failed(ctx, r.Name(), r.ID, err)}
+	for _, i := range batch {
+		r := renewals[i]
+		if err != nil {
+			results[i].Err = s.failed(ctx, r.Name(), r.ID, err)
+			continue
+		}
+		var line string
+		line, text, _ = strings.Cut(text, "\n")
+		reply, bad := parseRenewal(now, line, r.Owner)
+		results[i] = store.RenewResult{Reply: reply, Err: s.misread(ctx, r.Name(), r.ID, bad)}
 	}
-	return s.renewResult(ctx, r, answers[0])
-}
-
-func (s *Store) renewResult(ctx context.Context, r store.Renewal, value any) store.RenewResult {
-	reply, err := s.replyFrom(ctx, r.Name(), r.ID, r.Owner, value)
-	return store.RenewResult{Reply: reply, Err: err}
 }

@@ -45,17 +45,17 @@ func (s *Store) renewAt(
 			results[i].Err = err
 			continue
 		}
-		results[i] = s.oneRenewed(ctx, renewals[i], cmds[n])
+		s.renewed(ctx, renewals, []int{i}, results, cmds[n])
 	}
 	s.confirmRenewals(ctx, renewals, part, results, acks)
 	for _, i := range again {
 		got := s.sendToMaster(ctx, cluster, packet{
 			script: s.scripts.renew,
 			keys:   []string{s.key(renewals[i].ID)},
-			args:   []any{renewOrder(renewals[i])},
+			args:   []any{appendRenewOrder(nil, renewals[i])},
 			wait:   true,
 		})
-		results[i] = s.oneRenewed(ctx, renewals[i], got.reply)
+		s.renewed(ctx, renewals, []int{i}, results, got.reply)
 		s.confirmRenewals(ctx, renewals, []int{i}, results, got.acks)
 	}
 }

@@ -135,6 +135,41 @@ func addressed(text, event string, owner store.Owner) (said string, err error) {
 	return said, nil
 }
 
+// parseRenewed reads the beginning of what renew returned; the lines of the records
+// are left.
+func parseRenewed(text string) (now store.Instant, lines string, err error) {
+	const word = " renew:\n"
+	if len(text) < numberWidth {
+		return 0, "", errReply
+	}
+	n, ok := digits(text[:numberWidth])
+	lines, named := strings.CutPrefix(text[numberWidth:], word)
+	if !ok || !named {
+		return 0, "", errForeignReply
+	}
+	return store.Instant(n), lines, nil
+}
+
+// parseRenewal reads the line of one record.
+func parseRenewal(now store.Instant, line string, owner store.Owner) (store.Reply, error) {
+	var name [ownerWidth]byte
+	hex.Encode(name[:], owner[:])
+	said, ok := strings.CutPrefix(line, string(name[:]))
+	if !ok {
+		return store.Reply{}, errForeignReply
+	}
+	switch said {
+	case " done":
+		return store.Reply{Verdict: store.Done, Now: now}, nil
+	case " lost":
+		return store.Reply{Verdict: store.Lost, Now: now}, nil
+	}
+	if field, bad := strings.CutPrefix(said, " unreadable: "); bad {
+		return store.Reply{}, unreadable(field)
+	}
+	return store.Reply{}, errReply
+}
+
 // hasVerdict reports whether a reply to an event says a word, whoever it is for.
 func hasVerdict(text, event, word string) bool {
 	return len(text) > eventAt && strings.HasPrefix(text[eventAt:], event+": "+word+": ")

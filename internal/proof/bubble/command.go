@@ -22,17 +22,18 @@ func (c *command) handshake() bool {
 
 func (c *command) subscribes() bool { return strings.HasSuffix(c.name(), "subscribe") }
 
-// owner returns in whose name a script about one record is run: its first
-// argument, if that looks like an owner.
+// owner returns in whose name a script is run: its first argument begins with it. Of
+// a batch it is the first one's.
 func (c *command) owner() string {
+	const width = 32
 	if len(c.args) < 5 || !strings.HasPrefix(c.name(), "eval") {
 		return ""
 	}
 	keys, _ := strconv.Atoi(string(c.args[2]))
-	if len(c.args) <= 3+keys || len(c.args[3+keys]) != 32 {
+	if len(c.args) <= 3+keys || len(c.args[3+keys]) < width {
 		return ""
 	}
-	return string(c.args[3+keys])
+	return string(c.args[3+keys][:width])
 }
 
 // names reports whether a word is part of it.

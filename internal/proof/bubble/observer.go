@@ -78,7 +78,7 @@ func (j *judge) claimed(k int, owner, frame string, after record) {
 
 // delivered is called when an owner is about to read a reply in its own name.
 func (j *judge) delivered(owner string, reply []byte) {
-	if !strings.Contains(string(reply), "\r\nclaimed\r\n") {
+	if !strings.Contains(string(reply), " claim: claimed: ") {
 		return
 	}
 	j.mu.Lock()

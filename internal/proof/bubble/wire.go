@@ -324,9 +324,12 @@ func (w *world) unhold(mine *held) bool {
 
 // verdictOf finds the word of a script's reply, for the trace.
 func verdictOf(frame string) string {
-	words := strings.Split(frame, "\r\n")
-	if strings.HasPrefix(frame, "*") && len(words) > 2 {
-		return words[2]
+	lines := strings.Split(frame, "\r\n")
+	if !strings.HasPrefix(frame, "$") || len(lines) < 2 {
+		return lines[0]
 	}
-	return words[0]
+	if parts := strings.SplitN(lines[1], ": ", 3); len(parts) == 3 {
+		return parts[1]
+	}
+	return lines[1]
 }

@@ -14,6 +14,7 @@ local time = redis.call('TIME')
 local micros = time[2]
 if #micros < 6 then micros = string.sub('00000' .. micros, -6) end
 local clock = time[1] .. micros
+if #clock < 16 then clock = string.sub('0000000000' .. clock, -16) end -- a clock before 2001
 -- The time to live counts from this reading, as the lease does, however long the
 -- server stands still before it writes: release tells by it that a lease runs.
 -- Most calls find nothing, or the trace of another owner. Every string that they
@@ -31,7 +32,7 @@ elseif type(text) == 'string' and #text == 119 then
   end
 end
 if record then
-  redis.call('SET', key, record, 'PXAT', string.sub(clock, 1, 13) + ttl)
+  redis.call('SET', key, record, 'PXAT', tonumber(string.sub(clock, 1, 13)) + ttl)
   return record
 end
 
@@ -57,5 +58,5 @@ else
   token = after(raw)
 end
 record = 'RPK2H' .. waiters .. '0' .. token .. clock .. lease .. owner .. former(raw)
-call('SET', key, record, 'PXAT', string.sub(clock, 1, 13) + ttl)
+call('SET', key, record, 'PXAT', tonumber(string.sub(clock, 1, 13)) + ttl)
 return record

@@ -28,6 +28,7 @@ end
 
 local time = redis.call('TIME')
 local clock = time[1] .. string.sub('00000' .. time[2], -6)
+if #clock < 16 then clock = string.sub('0000000000' .. clock, -16) end -- a clock before 2001
 -- include record
 local raw, bad = read(key)
 if bad then return 'U' .. owner .. bad end

@@ -13,13 +13,14 @@
 
 local time = redis.call('TIME')
 local clock = time[1] .. string.sub('00000' .. time[2], -6)
+if #clock < 16 then clock = string.sub('0000000000' .. clock, -16) end -- a clock before 2001
 -- include record
 local function renew(key, owner, lease, ttl)
   local raw, bad = read(key)
   if bad then return 'U' .. owner .. bad end
   if left(raw) == 0 or sub(raw, 56, 87) ~= owner then return 'L' .. owner end
   -- Counted from this reading of the clock, as the lease is: see acquire.
-  call('PEXPIREAT', key, sub(clock, 1, 13) + ttl)
+  call('PEXPIREAT', key, tonumber(sub(clock, 1, 13)) + ttl)
   call('SETRANGE', key, 23, clock .. lease)
   return 'D' .. owner
 end

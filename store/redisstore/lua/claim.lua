@@ -22,7 +22,7 @@ local owner = sub(order, 1, 32)
 local text = redis.pcall('GETRANGE', key, 0, 232)
 if text == '' then
   local lease = sub(order, 33, 48)
-  local head = 'RPR1R0000' .. clock .. '00000001' .. string.format('%016d', clock + tonumber(lease)) .. lease
+  local head = 'RPR1R0000' .. clock .. '00000001' .. string.format('%016d', tonumber(clock) + tonumber(lease)) .. lease
     .. '0000000000000000' .. clock .. clock .. '0000000000000000' .. owner
   if redis.call('SET', key, head .. sub(order, 67), 'PX', tonumber(sub(order, 49, 64)), 'NX') then
     return clock .. ' ' .. owner .. ' claim: claimed: ' .. head

@@ -6,4 +6,5 @@ local time = redis.call('TIME')
 local micros = time[2]
 if #micros < 6 then micros = sub('00000' .. micros, -6) end
 local clock = time[1] .. micros
+if #clock < 16 then clock = sub('0000000000' .. clock, -16) end -- a clock before 2001
 

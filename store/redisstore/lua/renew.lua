@@ -1,16 +1,17 @@
 -- renew confirms running claims and moves their lease ends, many at once.
 --
 -- KEYS    the records
--- ARGV    one for each record: owner 1-32, lease in µs 33-48, time to live in ms
---         49-64
--- Returns for each record a reply as record describes it. The detail is the field
---         that is unreadable. One record that cannot be read does not disturb the
---         others.
+-- ARGV    1 the orders, 64 bytes for each record: owner 1-32, lease in µs 33-48, time
+--         to live in ms 49-64
+-- Returns one string: the time, ' renew:', and for each record a line of its own,
+--         owner and verdict, which names the field of one that is unreadable. That does
+--         not disturb the others.
 --
 -- Idempotent: a second run sets the same lease again, counted from later. It
 -- acts on the owner's own running record only, so a renewal that arrives late
 -- cannot shorten the life of a finished one.
 
+local orders = ARGV[1]
 -- include record
 -- until_ends has the lease's end and length by the length: most are the same.
 local until_ends = {}
@@ -24,17 +25,17 @@ local function running_of(key, owner)
   return stop and stop >= 129
 end
 
-local function renew(key, order)
-  local owner, lease = sub(order, 1, 32), sub(order, 33, 48)
+local function renew(key, at)
+  local owner, lease = sub(orders, at + 1, at + 32), sub(orders, at + 33, at + 48)
   if not running_of(key, owner) then
     local _, bad = read(key)
-    return reply(owner, 'renew', bad and 'unreadable' or 'lost', bad)
+    return owner .. (bad and ' unreadable: ' .. bad or ' lost')
   end
   if not until_ends[lease] then until_ends[lease] = decimal(now + tonumber(lease)) .. lease end
-  save(key, 33, until_ends[lease], sub(order, 49, 64))
-  return reply(owner, 'renew', 'done')
+  save(key, 33, until_ends[lease], sub(orders, at + 49, at + 64))
+  return owner .. ' done'
 end
 
 local answers = {}
-for i, key in ipairs(KEYS) do answers[i] = renew(key, ARGV[i]) end
-return answers
+for i, key in ipairs(KEYS) do answers[i] = renew(key, 64 * (i - 1)) end
+return clock .. ' renew:\n' .. table.concat(answers, '\n')
