@@ -44,6 +44,8 @@ test: needed
 	@$(call each_module,REPRISE_REQUIRE_SERVERS=1 go test -race -count=1 -timeout $(TEST_TIMEOUT) $$(go list ./... | grep -v $(ALONE:./%=-e %)))
 	@echo "── once more with AutoPipeline and LocalCache"
 	@REPRISE_OPTIONS=auto-pipeline,local-cache REPRISE_REQUIRE_SERVERS=1 go test -count=1 -p 1 -timeout $(TEST_TIMEOUT) -run '$(WITH_OPTIONS)' -skip 'CostTheSameRoundTrips' ./store/redisstore ./internal/conformance
+	@echo "── what is counted in bytes and allocations, without the race detector"
+	@REPRISE_REQUIRE_SERVERS=1 go test -count=1 -timeout $(TEST_TIMEOUT) -run 'Allocations|Capacity' ./idempotency/idemhttp
 	@echo "── ./internal/proof/simulation with many seeds, without the race detector"
 	@cd internal/proof && go test -timeout $(TEST_TIMEOUT) -v -run 'TestSimulationOfManySeeds' ./simulation
 
