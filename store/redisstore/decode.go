@@ -245,7 +245,7 @@ func (f *fields) answer() (store.Answer, error) {
 func (f *fields) hex(name unreadable, at int, dst []byte) {
 	bad := byte(0)
 	for i := range dst {
-		high, low := nibbles[f.raw[at+2*i]], nibbles[f.raw[at+2*i+1]]
+		high, low := nibble(f.raw[at+2*i]), nibble(f.raw[at+2*i+1])
 		dst[i] = high<<4 | low&0x0f
 		bad |= high | low
 	}
@@ -254,18 +254,18 @@ func (f *fields) hex(name unreadable, at int, dst []byte) {
 	}
 }
 
-// notHex is set in what nibbles has for bytes that are no lower-case hex digit.
+// notHex is what nibble returns for a byte that is no lower-case hex digit.
 const notHex = 0x80
 
-var nibbles = func() (table [256]byte) {
-	for c := range table {
-		table[c] = notHex
+func nibble(c byte) byte {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0'
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10
 	}
-	for value, c := range "0123456789abcdef" {
-		table[c] = byte(value)
-	}
-	return table
-}()
+	return notHex
+}
 
 func (f *fields) word(name unreadable, at int) string {
 	word := strings.TrimRight(string(f.raw[at:at+store.MaxWord]), " ")

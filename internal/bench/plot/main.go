@@ -67,11 +67,17 @@ type place struct {
 // "BenchmarkReplay/1024B/64callers/plain-2  1  17407 ns/op".
 var result = regexp.MustCompile(`^Benchmark(Replay|ReplayTogether|First)/(\d+)B/(\d+)callers/([^ ]+?)(?:-\d+)?\s+\d+\s+([\d.]+) ns/op`)
 
-// cases are the ways that are drawn, by benchmark and way.
-var cases = map[[2]string]string{
-	{"Replay", "plain"}:            "replay",
-	{"ReplayTogether", "together"}: "replay, AutoPipeline",
-	{"First", "plain"}:             "first execution",
+// drawn returns the name of what is drawn of a benchmark's ways.
+func drawn(benchmark, way string) (name string, ok bool) {
+	switch benchmark + " " + way {
+	case "Replay plain":
+		return "replay", true
+	case "ReplayTogether together":
+		return "replay, AutoPipeline", true
+	case "First plain":
+		return "first execution", true
+	}
+	return "", false
 }
 
 // read returns the costs in times of a GET.
@@ -92,7 +98,7 @@ func read(in io.Reader) (map[place]float64, error) {
 		if m[1] == "Replay" && m[4] == "GET" {
 			get[place{"", size, callers}] = nanoseconds
 		}
-		if name, drawn := cases[[2]string{m[1], m[4]}]; drawn {
+		if name, ok := drawn(m[1], m[4]); ok {
 			took[place{name, size, callers}] = nanoseconds
 		}
 	}
@@ -115,7 +121,7 @@ func panel(title, label string, costs map[place]float64, x func(place) (at float
 	lines := make(map[string]plotter.XYs)
 	var marks []plot.Tick
 	for at, cost := range costs {
-		if value, drawn := x(at); drawn {
+		if value, here := x(at); here {
 			lines[at.name] = append(lines[at.name], plotter.XY{X: value, Y: cost})
 			marks = append(marks, plot.Tick{Value: value, Label: amount(int(value))})
 		}
@@ -131,7 +137,7 @@ func panel(title, label string, costs map[place]float64, x func(place) (at float
 		if err != nil {
 			return nil, err
 		}
-		line.Color, points.Color = colors[i%len(colors)], colors[i%len(colors)]
+		line.Color, points.Color = colorOf(i), colorOf(i)
 		p.Add(line, points)
 		p.Legend.Add(name, line, points)
 	}
@@ -139,9 +145,11 @@ func panel(title, label string, costs map[place]float64, x func(place) (at float
 	return p, nil
 }
 
-var colors = []color.Color{
-	color.RGBA{R: 0xc0, G: 0x39, B: 0x2b, A: 0xff}, color.RGBA{R: 0x2c, G: 0x3e, B: 0x9e, A: 0xff},
-	color.RGBA{R: 0x1e, G: 0x8f, B: 0x5a, A: 0xff},
+// colorOf returns a colour for each of the lines.
+func colorOf(line int) color.Color {
+	return [...]color.RGBA{
+		{R: 0xc0, G: 0x39, B: 0x2b, A: 0xff}, {R: 0x2c, G: 0x3e, B: 0x9e, A: 0xff}, {R: 0x1e, G: 0x8f, B: 0x5a, A: 0xff},
+	}[line%3]
 }
 
 func amount(n int) string {
