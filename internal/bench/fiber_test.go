@@ -42,11 +42,12 @@ func fiberOn(b *testing.B, srv *redistest.Server, size int) fasthttp.RequestHand
 // fiberPoster calls the handler without a socket.
 type fiberPoster struct {
 	handler fasthttp.RequestHandler
+	size    int
 	ctx     fasthttp.RequestCtx
 }
 
-func newFiberPoster(handler fasthttp.RequestHandler) *fiberPoster {
-	p := &fiberPoster{handler: handler}
+func newFiberPoster(handler fasthttp.RequestHandler, size int) *fiberPoster {
+	p := &fiberPoster{handler: handler, size: size}
 	p.ctx.Request.Header.SetMethod(fiber.MethodPost)
 	p.ctx.Request.SetRequestURI("/v1/payments?a=1")
 	p.ctx.Request.Header.SetContentType("application/json")
@@ -58,8 +59,8 @@ func (p *fiberPoster) post(key string) error {
 	p.ctx.Request.Header.Set("X-Idempotency-Key", key)
 	p.ctx.Response.Reset()
 	p.handler(&p.ctx)
-	if code := p.ctx.Response.StatusCode(); code != fiber.StatusCreated {
-		return fmt.Errorf("answer is %d", code)
+	if code, got := p.ctx.Response.StatusCode(), len(p.ctx.Response.Body()); code != fiber.StatusCreated || got != p.size {
+		return fmt.Errorf("answer is %d with %d bytes", code, got)
 	}
 	return nil
 }
@@ -68,7 +69,8 @@ func fiberReplaying(b *testing.B, srv *redistest.Server, size int) way {
 	b.Helper()
 	handler := fiberOn(b, srv, size)
 	return way{"Fiber", func(caller int) func() error {
-		p, key := newFiberPoster(handler), ownKey(caller)
+		// Its storage has one name space for all sizes.
+		p, key := newFiberPoster(handler, size), fmt.Sprintf("%08d-%027d", size, caller)
 		require.NoError(b, p.post(key))
 		return func() error { return p.post(key) }
 	}}
@@ -78,7 +80,7 @@ func fiberExecuting(b *testing.B, srv *redistest.Server, size int) way {
 	b.Helper()
 	handler := fiberOn(b, srv, size)
 	return way{"Fiber", func(int) func() error {
-		p := newFiberPoster(handler)
+		p := newFiberPoster(handler, size)
 		return func() error { return p.post(freshKey()) }
 	}}
 }
