@@ -71,6 +71,7 @@ func (w *witness) requireSilent(t *testing.T, guard *idempotency.Guard, expected
 
 func TestF83_A11_NothingOfACallIsToldOverGRPC(t *testing.T) {
 	t.Parallel()
+	redistest.NotWithLocalCache(t, "it replays what the test has spoiled in Redis")
 	w, srv := newWitness(), redistest.Start(t)
 	s := newGRPC(t, grpcSetup{
 		redis: srv.Client(t, withoutRetries), guard: append(w.options(), idempotency.WithStoreTimeout(time.Second)),

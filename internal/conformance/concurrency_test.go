@@ -77,6 +77,7 @@ func TestC2_ConflictSaysWhatToDo(t *testing.T) {
 
 func TestC9_RecordThatVanishesBeforeItIsReadIsClaimedAnew(t *testing.T) {
 	t.Parallel()
+	redistest.NotWithLocalCache(t, "it adds a PTTL between the claim and the GET")
 	rdb := shared.Server(t).Client(t)
 	gap := &pipelineGap{between: func(ctx context.Context, claim redis.Cmder) {
 		record, _ := claim.Args()[3].(string)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/reprise-go/reprise/idempotency"
 	"github.com/reprise-go/reprise/internal/faultproxy"
+	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/internal/testpb"
 )
 
@@ -74,6 +75,7 @@ func newMeasuredHTTP(t *testing.T) *node {
 // same, in the same round trips.
 func TestACallCostsTheSameRoundTripsAsARequest(t *testing.T) {
 	t.Parallel()
+	redistest.NotWithLocalCache(t, "it adds a PTTL to each claim")
 	claim, script := []string{"evalsha", "get"}, []string{"evalsha"}
 	tests := []struct {
 		do            string

@@ -16,6 +16,7 @@ import (
 	"github.com/reprise-go/reprise/idempotency"
 	"github.com/reprise-go/reprise/idempotency/idemgrpc"
 	"github.com/reprise-go/reprise/internal/faultproxy"
+	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/internal/testpb"
 	"github.com/reprise-go/reprise/store"
 )
@@ -69,6 +70,7 @@ func requestsBefore(mark bool) int {
 // itself, which never runs it silently.
 func TestL6_G9_KilledAfterTheEffectAndBeforeTheRecord(t *testing.T) {
 	t.Parallel()
+	redistest.NotWithLocalCache(t, "it adds a PTTL to each claim, and the test counts commands to the moment of the kill")
 	loadScripts(t, shared.Server(t))
 	tests := []struct {
 		name   string
@@ -120,6 +122,7 @@ func TestL6_G9_KilledAfterTheEffectAndBeforeTheRecord(t *testing.T) {
 
 func TestL7_G9_KilledAfterTheRecordAndBeforeTheAnswer(t *testing.T) {
 	t.Parallel()
+	redistest.NotWithLocalCache(t, "it adds a PTTL to each claim, and the test counts commands to the moment of the kill")
 	loadScripts(t, shared.Server(t))
 	f := newGRPCFleet(t, idempotency.OrphanRefuse, 3*time.Second, true)
 	key := newKey()

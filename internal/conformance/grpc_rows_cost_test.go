@@ -15,6 +15,7 @@ import (
 
 	"github.com/reprise-go/reprise/idempotency"
 	"github.com/reprise-go/reprise/internal/faultproxy"
+	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/internal/testpb"
 )
 
@@ -38,6 +39,7 @@ func newCountedGRPC(t *testing.T, with grpcSetup) (*grpcService, *faultproxy.Pro
 // A stream costs the store what a call does, however many messages it has.
 func TestAStreamCostsTheRoundTripsOfACall(t *testing.T) {
 	t.Parallel()
+	redistest.NotWithLocalCache(t, "it adds a PTTL to each claim")
 	s, line := newCountedGRPC(t, grpcSetup{
 		many: []idempotency.OperationOption{idempotency.Policy{Key: idempotency.KeyOptional}},
 		batch: func(batch *testpb.Batch, stream grpcgo.ServerStreamingServer[testpb.Receipt]) error {
@@ -95,6 +97,7 @@ func TestAStreamCostsTheRoundTripsOfACall(t *testing.T) {
 // comes. Beside that they ask again from time to time, first after 400 ms.
 func TestWaitingDuplicatesCostTheSameRoundTripsAsOne(t *testing.T) {
 	t.Parallel()
+	redistest.NotWithLocalCache(t, "it adds a PTTL to each claim")
 	call := func(t *testing.T, s *grpcService, key string) told {
 		t.Helper()
 		return s.create(t.Context(), key, &testpb.Order{})

@@ -37,6 +37,7 @@ func newMeasuredNode(t *testing.T, srv *redistest.Server, with setup, mutators .
 
 func TestRoundTripsPerRequest(t *testing.T) {
 	t.Parallel()
+	redistest.NotWithLocalCache(t, "it adds a PTTL to each claim")
 	const lease = 4 * time.Second
 	n := newMeasuredNode(t, shared.Server(t), setup{
 		policy: idempotency.Policy{Lease: lease, MaxResponseBody: 2 << 20, Orphan: idempotency.OrphanRerunUnmarked},

@@ -204,6 +204,7 @@ func TestS5_LostReplyToTheCompletion(t *testing.T) {
 
 func TestS6_DuplicateWhoseReadFailsIsRefused(t *testing.T) {
 	t.Parallel()
+	redistest.NotWithLocalCache(t, "nothing is read for a replay from memory")
 	n := newNode(t, shared.Server(t), setup{
 		policy: idempotency.Policy{Lease: 300 * time.Millisecond},
 		guard:  []idempotency.Option{idempotency.WithStoreTimeout(200 * time.Millisecond)},

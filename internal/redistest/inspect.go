@@ -148,3 +148,15 @@ func (s *Server) do(words ...any) any {
 func callContext() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), 10*time.Second)
 }
+
+// HasPinged reports whether the latest command of a user's connection is a PING, by
+// CLIENT LIST.
+func HasPinged(clients, user string) bool {
+	for line := range strings.Lines(clients) {
+		fields := strings.Fields(line)
+		if slices.Contains(fields, "cmd=ping") && slices.Contains(fields, "user="+user) {
+			return true
+		}
+	}
+	return false
+}

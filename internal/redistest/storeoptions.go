@@ -42,3 +42,12 @@ func StoreOptions(t testing.TB) []redisstore.Option {
 	}
 	return options
 }
+
+// NotWithLocalCache skips a test that says something else than [redisstore.LocalCache]
+// is there for, such as how many commands a request takes.
+func NotWithLocalCache(t testing.TB, why string) {
+	t.Helper()
+	if strings.Contains(os.Getenv(optionsVariable), "local-cache") {
+		t.Skip("not with LocalCache: " + why)
+	}
+}

@@ -142,7 +142,7 @@ func rehearse(t *testing.T, srv *redistest.Server, user string) (troubles []stri
 	}
 	// Then nothing comes, and the connection is asked whether it is alive.
 	for b.Stats().ListenFailures == 0 && ctx.Err() == nil {
-		if strings.Contains(srv.Do("client", "list", "type", "pubsub").(string), " cmd=ping ") {
+		if redistest.HasPinged(srv.Do("client", "list", "type", "pubsub").(string), user) {
 			return troubles
 		}
 		time.Sleep(5 * time.Millisecond)

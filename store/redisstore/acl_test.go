@@ -106,7 +106,7 @@ func rehearse(t *testing.T, srv *redistest.Server, user string) (troubles []stri
 	srv.ScriptFlush()
 	other := func(o *redis.Options) { o.DB = 1 }
 	rdb := srv.Client(t, asPublishedUser, other, func(o *redis.Options) { o.Username = user })
-	p := &rehearsal{t: t, s: newStore(t, rdb), root: srv.Client(t, other)}
+	p := &rehearsal{t: t, s: newStore(t, rdb), root: srv.Client(t, other), user: user}
 	p.endings()
 	if len(p.troubles) == 0 { // the rest needs the same, and more
 		p.questions()
@@ -119,6 +119,7 @@ type rehearsal struct {
 	t        *testing.T
 	s        *redisstore.Store
 	root     *redis.Client
+	user     string
 	troubles []string
 }
 
@@ -223,7 +224,7 @@ func (p *rehearsal) notifications() {
 func (p *rehearsal) pulse(ctx context.Context) {
 	for p.s.Stats().ListenFailures == 0 && ctx.Err() == nil {
 		list, err := p.root.Do(ctx, "client", "list", "type", "pubsub").Text()
-		if err == nil && strings.Contains(list, " cmd=ping ") {
+		if err == nil && redistest.HasPinged(list, p.user) {
 			return
 		}
 		time.Sleep(5 * time.Millisecond)
